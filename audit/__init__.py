@@ -1,0 +1,1 @@
+"""Append-only log that strangers can verify; usable without the rest."""

@@ -1,0 +1,1 @@
+"""What a rule may know beyond the mail itself."""

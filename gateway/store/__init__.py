@@ -1,0 +1,1 @@
+"""Durable state of held and queued mail: tables and blobs."""

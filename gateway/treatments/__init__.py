@@ -1,0 +1,1 @@
+"""What the gateway may do to a message before it leaves, one file each."""

@@ -1,0 +1,1 @@
+"""Reads mail and says what it saw. Never decides, writes or edits."""

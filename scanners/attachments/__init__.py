@@ -1,0 +1,1 @@
+"""What is inside attachments; all of it runs in sandboxed decoder processes."""

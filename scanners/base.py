@@ -1,0 +1,150 @@
+"""The Scanner protocol, and scan(): every scanner isolated, bounded in time, and loud when it fails (law 5)."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from scanners.finding import Code, Evidence, Finding, Severity
+from scanners.message import Message
+
+if TYPE_CHECKING:
+    from scanners.authentication.results import Authentication
+
+FAILED = Code(
+    "scanner.failed", Severity.HIGH, "扫描器未能完成（故障、超时或返回无效结果）", "A scanner crashed, timed out or returned rubbish"
+)
+CODES = (FAILED,)
+
+
+class Stage(Enum):
+    """What a scanner needs before it can start."""
+
+    BYTES = "bytes"
+    """The message as parsed; runs while attachments are still being opened."""
+    OPENED = "opened"
+    """Every part with its text, members of containers included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one scanner saw. Only the authentication scanner fills ``authentication``."""
+
+    findings: tuple[Finding, ...] = ()
+    authentication: "Authentication | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a trace: when a step began and how long it took, in ms since the scan began."""
+
+    name: str
+    began_ms: float
+    took_ms: float
+    note: str = ""
+
+
+class Scanner(Protocol):
+    """One way of looking at a message. Instances are frozen and shared by all messages of a worker."""
+
+    @property
+    def name(self) -> str:
+        """Stable word, used in traces, metrics and ``scanner.failed``."""
+        ...
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """Every code it may report."""
+        ...
+
+    @property
+    def stage(self) -> Stage:
+        """When it may start."""
+        ...
+
+    async def scan(self, message: Message) -> Result:
+        """Look, and say what was seen. May raise: that becomes ``scanner.failed``."""
+        ...
+
+
+class Opener(Protocol):
+    """Opens attachments: returns the message with members, texts and defects added."""
+
+    async def open(self, message: Message) -> Message:
+        """May raise: that becomes ``scanner.failed`` about ``attachments``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """The message as opened, all findings in a stable order, and what took how long."""
+
+    message: Message
+    findings: tuple[Finding, ...]
+    authentication: "Authentication | None"
+    steps: tuple[Step, ...]
+
+
+def failed(name: str, why: str) -> Finding:
+    """The finding for a scanner that could not do its work; ``why`` names a class of error, never content."""
+    return Finding(FAILED.code, FAILED.severity, f"{name}: {why}", evidence=Evidence(), about=name)
+
+
+async def scan(
+    message: Message, scanners: Sequence[Scanner], opener: Opener | None, deadline_s: float, clock: Callable[[], float]
+) -> Scanned:
+    """Run every scanner once and collect what they say; never raises for a scanner's fault.
+
+    ``deadline_s`` bounds the whole scan. A scanner that has not answered by then is a ``scanner.failed``.
+    """
+    began = clock()
+    end = began + deadline_s
+    steps: list[Step] = []
+    results: list[Result] = []
+
+    async def run(scanner: Scanner, subject: Message) -> Result:
+        start = clock()
+        try:
+            async with asyncio.timeout(max(0.001, end - start)):
+                result = await scanner.scan(subject)
+            if not isinstance(result, Result):
+                raise TypeError("not a Result")
+        except TimeoutError:
+            result = Result((failed(scanner.name, "timeout"),))
+        except Exception as error:  # a scanner's fault is a finding, whatever it is (law 5)
+            result = Result((failed(scanner.name, type(error).__name__),))
+        steps.append(Step(scanner.name, (start - began) * 1000, (clock() - start) * 1000))
+        return result
+
+    early = [scanner for scanner in scanners if scanner.stage is Stage.BYTES]
+    late = [scanner for scanner in scanners if scanner.stage is Stage.OPENED]
+    opened, trouble = message, ()
+    tasks = [asyncio.ensure_future(run(scanner, message)) for scanner in early]
+    try:
+        if opener is not None:
+            start = clock()
+            opened, trouble = await _open(opener, message, end - start)
+            if opened is not message or trouble:
+                steps.append(Step("open", (start - began) * 1000, (clock() - start) * 1000))
+        for scanner in late:
+            results.append(await run(scanner, opened))
+        results[:0] = [await task for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+    findings = [*opened.defects, *trouble]
+    for result in results:
+        findings.extend(result.findings)
+    authentication = next((result.authentication for result in results if result.authentication), None)
+    return Scanned(opened, tuple(findings), authentication, tuple(sorted(steps, key=lambda step: step.began_ms)))
+
+
+async def _open(opener: Opener, message: Message, budget_s: float) -> tuple[Message, tuple[Finding, ...]]:
+    try:
+        async with asyncio.timeout(max(0.001, budget_s)):
+            return await opener.open(message), ()
+    except TimeoutError:
+        return message, (failed("attachments", "timeout"),)
+    except Exception as error:  # as above: not opened is not clean
+        return message, (failed("attachments", type(error).__name__),)
