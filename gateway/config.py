@@ -1,7 +1,14 @@
-"""The configuration: one frozen tree, the only place that reads it from a file. Field docstrings become docs/settings.md."""
+"""The configuration: one frozen tree, read here and nowhere else. The docstrings become docs/reference/settings.md."""
 
-from dataclasses import dataclass, field
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,8 @@ class Gateway:
     """Sandboxed processes that open attachments."""
     trusted_hops: tuple[str, ...] = ()
     """Networks whose PROXY header, XCLIENT or XFORWARD is believed."""
+    user: str = ""
+    """Started as root: the account to become once the ports are bound."""
     postmaster: str = ""
     """Where undeliverable notices go; default postmaster@ the first local domain."""
 
@@ -203,3 +212,254 @@ class Config:
     """[arc] trusted_sealers: domains whose ARC chain may override a DMARC failure."""
     own_accounts: tuple[str, ...] = ()
     """[company] own_accounts: our own bank accounts, normalised."""
+
+
+class ConfigError(Exception):
+    """The file can't be used; ``problems`` are lines for people, each with file and line and what to do."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+_TABLES: Mapping[str, tuple[str, type[Any]]] = {
+    "gateway": ("gateway", Gateway),
+    "dns": ("dns", Dns),
+    "limits": ("limits", Limits),
+    "policies": ("policies", Policies),
+    "console": ("console", Console),
+    "auth": ("auth", Auth),
+    "dkim": ("dkim", Dkim),
+    "clamav": ("clamav", Clamav),
+}
+_LISTS: Mapping[str, tuple[str, type[Any]]] = {
+    "listener": ("listeners", Listener),
+    "route": ("routes", Route),
+    "operator": ("operators", Operator),
+}
+_CHOICES: Mapping[tuple[type[Any], str], tuple[str, ...]] = {
+    (Gateway, "mode"): ("enforce", "monitor"),
+    (Listener, "direction"): ("inbound", "outbound", "submission"),
+    (ListenerTls, "mode"): ("starttls", "implicit"),
+    (Route, "tls"): ("opportunistic", "required", "verified"),
+}
+MAX_FILE = 1 << 20
+"""Bytes of a configuration file; a larger one is surely not meant for us."""
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file: TOML as people write it, or the JSON snapshot the supervisor hands to its children.
+
+    Relative paths come back absolute, relative to the file. Raises ConfigError with every problem found.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            [f"{path}: cannot be read 无法读取 ({error.strerror}). Create one with: sealgate init --config {path}"]
+        ) from None
+    if len(data) > MAX_FILE:
+        raise ConfigError([f"{path}: larger than {MAX_FILE} bytes 文件过大"])
+    if path.suffix == ".json":
+        return msgspec.json.decode(data, type=Config, dec_hook=_decode_path)
+    return parse(data, path)
+
+
+def snapshot(config: Config) -> bytes:
+    """The form ``load`` takes back from a ``.json`` file: what was validated is what runs, whatever is edited later."""
+    return msgspec.json.encode(config, enc_hook=str)
+
+
+def _decode_path(kind: type[Any], value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)
+
+
+def parse(data: bytes, path: Path) -> Config:
+    """TOML text to Config. Raises ConfigError."""
+    try:
+        text = data.decode("utf-8")
+        tree = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: not UTF-8 at byte {error.start}. Save the file as UTF-8 请另存为 UTF-8"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: not TOML 不是有效的 TOML: {error}"]) from None
+    reader = _Reader(text, path)
+    config = reader.config(tree)
+    if not reader.problems:
+        reader.problems += [f"{path}: {problem}" for problem in _consistency(config)]
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    gateway = config.gateway
+    return replace(
+        config,
+        gateway=replace(
+            gateway,
+            authserv_id=gateway.authserv_id or gateway.hostname,
+            state_dir=(path.parent / gateway.state_dir).absolute(),
+            postmaster=gateway.postmaster or f"postmaster@{gateway.local_domains[0]}",
+            local_domains=tuple(domain.lower() for domain in gateway.local_domains),
+        ),
+    )
+
+
+class _Reader:
+    """Turns tables into dataclasses, collecting problems instead of stopping at the first."""
+
+    def __init__(self, text: str, path: Path) -> None:
+        self.lines = text.splitlines()
+        self.path = path
+        self.problems: list[str] = []
+
+    def config(self, tree: Mapping[str, Any]) -> Config:
+        values: dict[str, Any] = {}
+        known = {*_TABLES, *_LISTS, "groups", "arc", "company"}
+        for key, value in tree.items():
+            if key in _TABLES and isinstance(value, dict):
+                name, kind = _TABLES[key]
+                values[name] = self.table(kind, value, key, 0)
+            elif key in _LISTS and isinstance(value, list) and all(isinstance(item, dict) for item in value):
+                name, kind = _LISTS[key]
+                values[name] = tuple(self.table(kind, item, key, index) for index, item in enumerate(value))
+            elif key == "groups" and isinstance(value, dict):
+                values["groups"] = tuple((str(name), tuple(map(str, people))) for name, people in value.items())
+            elif key == "arc" and isinstance(value, dict):
+                values["trusted_sealers"] = self.strings(value, "trusted_sealers", key)
+            elif key == "company" and isinstance(value, dict):
+                values["own_accounts"] = self.strings(value, "own_accounts", key)
+            elif key in known:
+                wanted = f"[[{key}]]" if key in _LISTS else f"[{key}]"
+                self.complain(key, 0, key, f"must be written as {wanted} 应写作 {wanted}")
+            else:
+                self.unknown(key, 0, key, known)
+        if "gateway" not in values:
+            self.problems.append(
+                f"{self.path}: no [gateway] table. Add [gateway] with hostname and local_domains 缺少 [gateway]"
+            )
+            values["gateway"] = Gateway(hostname="", local_domains=())
+        return Config(**values)
+
+    def strings(self, table: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
+        for key in table:
+            if key != name:
+                self.unknown(where, 0, key, {name})
+        value = table.get(name, [])
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        self.complain(where, 0, name, "must be a list of strings 应为字符串列表")
+        return ()
+
+    def table(self, kind: type[Any], table: Mapping[str, Any], where: str, index: int) -> Any:
+        """One dataclass from one table; a missing or wrong value becomes a problem and a harmless stand-in."""
+        hints = get_type_hints(kind)
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            if key not in hints:
+                self.unknown(where, index, key, set(hints))
+                continue
+            try:
+                values[key] = self.value(hints[key], value, f"{where}.{key}", index)
+            except TypeError as error:
+                self.complain(where, index, key, str(error))
+                continue
+            choices = _CHOICES.get((kind, key))
+            if choices and values[key] not in choices:
+                near = _nearest(str(values[key]), set(choices))
+                self.complain(where, index, key, f"must be one of 只能是 {', '.join(choices)}{near}")
+        for item in fields(kind):
+            required = item.default is MISSING and item.default_factory is MISSING
+            if required and item.name not in values:
+                if item.name not in table:
+                    self.complain(where, index, "", f"{item.name} is missing 缺少 {item.name}")
+                values[item.name] = () if str(hints[item.name]).startswith("tuple") else ""
+        return kind(**values)
+
+    def value(self, hint: Any, value: Any, where: str, index: int) -> Any:
+        if is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise TypeError("must be a table 应为表")
+            return self.table(hint, value, where, index)  # type: ignore[arg-type]
+        if Path in get_args(hint) or hint is Path:
+            if not isinstance(value, str) or not value:
+                raise TypeError("must be a path 应为路径")
+            return (self.path.parent / value).absolute()
+        if get_origin(hint) is tuple:
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise TypeError("must be a list of strings 应为字符串列表")
+            return tuple(value)
+        if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if hint is int and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        if isinstance(value, hint) and (hint is not int):
+            return value
+        raise TypeError(f"must be {hint.__name__}, not {type(value).__name__} 类型不对")
+
+    def unknown(self, where: str, index: int, key: str, known: set[str]) -> None:
+        self.complain(where, index, key, f"unknown key 未知的键{_nearest(key, known)}")
+
+    def complain(self, where: str, index: int, key: str, what: str) -> None:
+        label = f"{where}.{key}" if key and key != where else where
+        self.problems.append(f"{self.path}:{self.line(where, index, key)}: {label}: {what}")
+
+    def line(self, where: str, index: int, key: str) -> int:
+        """1-based line of a key: the header's ``index``-th appearance, then the key below it; a scan of lines, bounded by the file."""
+        headers = {f"[{where}]", f"[[{where}]]"}
+        seen, start = -1, 0
+        for number, line in enumerate(self.lines):
+            if line.split("#", 1)[0].replace(" ", "").strip() in headers:
+                seen += 1
+                start = number
+                if seen == index:
+                    break
+        for number in range(start, len(self.lines)):
+            stripped = self.lines[number].strip()
+            if number > start and stripped.startswith("["):
+                break
+            if key and stripped.split("=", 1)[0].strip().strip('"') == key:
+                return number + 1
+        return start + 1
+
+
+def _nearest(word: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f". Did you mean 是否想写 {near[0]}?" if near else f". Known 可用: {', '.join(sorted(known))}"
+
+
+def _consistency(config: Config) -> Iterator[str]:
+    """Problems between values, each a line for people."""
+    gateway = config.gateway
+    if not gateway.hostname or not gateway.local_domains:
+        yield "gateway.hostname and gateway.local_domains must not be empty 不能为空"
+    if not 1 <= gateway.workers <= 64 or not 1 <= gateway.decoders <= 64:
+        yield "gateway.workers and gateway.decoders must be 1 to 64 须为 1 到 64"
+    names = [listener.name for listener in config.listeners]
+    if len(set(names)) != len(names):
+        yield "two listeners have the same name; give each its own 监听器重名"
+    for listener in config.listeners:
+        yield from _listener(listener)
+    if not config.routes and config.listeners:
+        yield "no [[route]]: nothing could be delivered; add one for each domain 缺少 [[route]]"
+    for route in config.routes:
+        if not route.to.startswith(("smtp://", "smtps://", "lmtp://", "mx:")):
+            yield f"route {route.recipients}: to must begin with smtp://, smtps://, lmtp:// or mx: (now {route.to})"
+    for network in (*gateway.trusted_hops, *(client for listener in config.listeners for client in listener.clients)):
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            yield f"{network}: not a network; write 192.0.2.0/24 or 2001:db8::/32 不是网段"
+    if config.dkim.domain and (not config.dkim.selector or not config.dkim.key_file):
+        yield "dkim.domain needs dkim.selector and dkim.key_file 需同时设置"
+
+
+def _listener(listener: Listener) -> Iterator[str]:
+    host, colon, port = listener.bind.rpartition(":")
+    if not colon or not port.isdigit() or not 0 <= int(port) <= 65535 or not host:
+        yield f"listener {listener.name}: bind must be address:port, for example 127.0.0.1:2525 (now {listener.bind})"
+    if listener.direction == "outbound" and not listener.clients:
+        yield f"listener {listener.name}: outbound needs clients, the networks that may relay (no list, no relay) 须设置 clients"
+    if bool(listener.tls.key_file) != bool(listener.tls.cert_file):
+        yield f"listener {listener.name}: tls needs both cert_file and key_file 须同时设置"
+    if (listener.tls.required or listener.tls.mode == "implicit") and not listener.tls.cert_file:
+        yield f"listener {listener.name}: tls is required but there is no cert_file 缺少证书"

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from scanners.authentication.results import Authentication
 
 FAILED = Code(
-    "scanner.failed", Severity.HIGH, "扫描器未能完成（故障、超时或返回无效结果）", "A scanner crashed, timed out or returned rubbish"
+    "scanner.failed",
+    Severity.HIGH,
+    "扫描器未能完成（故障、超时或返回无效结果）",
+    "A scanner crashed, timed out or returned rubbish",
 )
 CODES = (FAILED,)
 
@@ -101,7 +104,6 @@ async def scan(
     began = clock()
     end = began + deadline_s
     steps: list[Step] = []
-    results: list[Result] = []
 
     async def run(scanner: Scanner, subject: Message) -> Result:
         start = clock()
@@ -119,7 +121,8 @@ async def scan(
 
     early = [scanner for scanner in scanners if scanner.stage is Stage.BYTES]
     late = [scanner for scanner in scanners if scanner.stage is Stage.OPENED]
-    opened, trouble = message, ()
+    opened = message
+    trouble: tuple[Finding, ...] = ()
     tasks = [asyncio.ensure_future(run(scanner, message)) for scanner in early]
     try:
         if opener is not None:
@@ -127,8 +130,7 @@ async def scan(
             opened, trouble = await _open(opener, message, end - start)
             if opened is not message or trouble:
                 steps.append(Step("open", (start - began) * 1000, (clock() - start) * 1000))
-        for scanner in late:
-            results.append(await run(scanner, opened))
+        results = [await run(scanner, opened) for scanner in late]
         results[:0] = [await task for task in tasks]
     finally:
         for task in tasks:
