@@ -1,0 +1,335 @@
+"""The store on SQLAlchemy Core. One thread owns the connection, each verb is one transaction in it, and none is open across an await.
+
+A crash inside a verb leaves the database as before it (SQLite: WAL with synchronous=FULL, so a commit that returned is on the disk).
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, create_engine, delete, event, func, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+from sqlalchemy.sql import Select
+
+from gateway.delivery import TERMINAL, Delivery, State
+from gateway.store.errors import StoreDamaged, StoreUnavailable
+from gateway.store.migrations import migrate
+from gateway.store.protocol import MAX_PAGE, Change, Filter, Held, Page, Proofs
+from gateway.store.sealing import MessageBox, StoreKey
+from gateway.store.tables import ADDRESS, DELIVERY, MESSAGE, META, OPERATOR
+from gateway.waivers import holding
+
+T = TypeVar("T")
+
+BUSY_MS = 5000
+"""How long a writer waits for another process's transaction: some thousand times what one takes."""
+SMALL, MIDDLE = 64 << 10, 1 << 20
+STEP_BACK_MS = 60_000
+"""By how much a larger class of mail steps back: a minute each, so that it is passed by, but never starved."""
+
+_delivery_out, _delivery_in = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Delivery)
+_held_out, _held_in = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Held)
+_ACTIVE = frozenset({State.PENDING, State.SENDING, State.CLOSING})
+
+
+def sqlite_engine(path: Path) -> Engine:
+    """SQLite as custody needs it: durable at every commit, writers queue up, deleted content is overwritten."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = create_engine(
+        f"sqlite:///{path}", poolclass=StaticPool, connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("sealgate_reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+class SqlStore:
+    """gateway.store.protocol.Store on an Engine; make it by ``await SqlStore.open(...)``."""
+
+    def __init__(self, engine: Engine, key: StoreKey) -> None:
+        self._engine, self._key = engine, key
+        self._thread = ThreadPoolExecutor(1, "store")
+
+    @classmethod
+    async def open(cls, engine: Engine, key: StoreKey) -> "SqlStore":
+        """Connects, and brings the schema forward. Raises StoreUnavailable with what to do."""
+        store = cls(engine, key)
+        try:
+            await store._write(lambda connection: migrate(connection, key.check))
+        except StoreUnavailable:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._engine.dispose)
+        self._thread.shutdown()
+
+    def new_box(self, message_id: str) -> tuple[MessageBox, bytes]:
+        return self._key.new_message_key(message_id)
+
+    async def insert(self, held: Held, deliveries: Sequence[Delivery], wrapped: bytes) -> bool:
+        box = self._key.unwrap(held.envelope.id, wrapped)
+        rows = [self._row(box, delivery) for delivery in deliveries]
+        tokens = self._tokens(held.envelope.sender, deliveries)
+        message = {
+            "id": held.envelope.id,
+            "wrapped": wrapped,
+            "sealed": box.seal("message", _held_out.encode(held)),
+            "blob": held.blob,
+            "created_ms": _ms(held.envelope.received_at),
+        }
+
+        def work(connection: Connection) -> bool:
+            if connection.execute(select(MESSAGE.c.id).where(MESSAGE.c.id == held.envelope.id)).first():
+                return False
+            connection.execute(insert(MESSAGE), message)
+            connection.execute(insert(DELIVERY), rows)
+            connection.execute(insert(ADDRESS), tokens)
+            return True
+
+        return await self._write(work)
+
+    async def save(self, changes: Sequence[Change]) -> tuple[bool, ...]:
+        return await self._write(lambda connection: tuple(self._save_one(connection, change) for change in changes))
+
+    def _save_one(self, connection: Connection, change: Change) -> bool:
+        before, first = change.before, change.after[0]
+        if first.id != before.id or first.version <= before.version:
+            raise ValueError("the first of the new deliveries keeps the id and has a later version")
+        wrapped = connection.scalar(select(MESSAGE.c.wrapped).where(MESSAGE.c.id == before.message_id))
+        if wrapped is None:
+            return False
+        box = self._key.unwrap(before.message_id, wrapped)
+        row = self._row(box, first)
+        same = (DELIVERY.c.id == before.id) & (DELIVERY.c.version == before.version)
+        if connection.execute(update(DELIVERY).where(same).values(row)).rowcount != 1:
+            return False
+        if len(change.after) > 1:
+            sender = self._open_held(box, connection, before.message_id).envelope.sender
+            connection.execute(insert(DELIVERY), [self._row(box, part) for part in change.after[1:]])
+            connection.execute(delete(ADDRESS).where(ADDRESS.c.delivery_id == before.id))
+            connection.execute(insert(ADDRESS), self._tokens(sender, change.after))
+        return True
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        found = await self._select(_rows().where(DELIVERY.c.id == delivery_id))
+        return found[0] if found else None
+
+    async def page(self, wanted: Filter, after: str = "", limit: int = 50) -> Page:
+        limit = max(1, min(limit, MAX_PAGE))
+        query = self._filtered(_rows(), wanted)
+        if after:
+            query = query.where(DELIVERY.c.id < after)
+        found = await self._select(query.order_by(DELIVERY.c.id.desc()).limit(limit + 1))
+        return Page(found[:limit], found[limit - 1].id if len(found) > limit else "")
+
+    def _filtered(self, query: "Select[Any]", wanted: Filter) -> "Select[Any]":
+        columns = ((DELIVERY.c.message_id, wanted.message_id), (DELIVERY.c.next_hop, wanted.next_hop))
+        for column, value in (*columns, (DELIVERY.c.rule, wanted.rule)):
+            if value:
+                query = query.where(column == value)
+        if wanted.states:
+            query = query.where(DELIVERY.c.state.in_(sorted(wanted.states)))
+        if wanted.due_before is not None:
+            query = query.where(DELIVERY.c.due_ms <= _ms(wanted.due_before))
+        if wanted.address:
+            token = self._key.token(wanted.address)
+            query = query.where(DELIVERY.c.id.in_(select(ADDRESS.c.delivery_id).where(ADDRESS.c.token == token)))
+        return query
+
+    async def due(self, states: Collection[State], now: datetime, limit: int) -> tuple[Delivery, ...]:
+        condition = DELIVERY.c.state.in_(sorted(states)) & (DELIVERY.c.due_ms <= _ms(now))
+        query = _rows().where(condition & (DELIVERY.c.unfinished == 0))
+        return await self._select(query.order_by(DELIVERY.c.rank_ms, DELIVERY.c.id).limit(min(limit, MAX_PAGE)))
+
+    async def next_due(self, states: Collection[State]) -> datetime | None:
+        condition = DELIVERY.c.state.in_(sorted(states)) & (DELIVERY.c.unfinished == 0)
+        found = await self._read(lambda c: c.scalar(select(func.min(DELIVERY.c.due_ms)).where(condition)))
+        return None if found is None else _time(found)
+
+    async def unfinished(self, limit: int, after: str = "") -> tuple[Delivery, ...]:
+        query = _rows().where((DELIVERY.c.unfinished == 1) & (DELIVERY.c.id > after))
+        return await self._select(query.order_by(DELIVERY.c.id).limit(min(limit, MAX_PAGE)))
+
+    async def counts(self) -> dict[State, int]:
+        query = select(DELIVERY.c.state, func.count()).group_by(DELIVERY.c.state)
+        return await self._read(lambda c: {State(state): number for state, number in c.execute(query)})
+
+    async def held(self, message_id: str) -> Held | None:
+        def work(connection: Connection) -> Held | None:
+            box = self._box(connection, message_id)
+            return self._open_held(box, connection, message_id) if box else None
+
+        return await self._read(work)
+
+    async def box(self, message_id: str) -> MessageBox | None:
+        return await self._read(lambda connection: self._box(connection, message_id))
+
+    async def exists(self, message_id: str) -> bool:
+        query = select(MESSAGE.c.id).where(MESSAGE.c.id == message_id)
+        return await self._read(lambda connection: connection.execute(query).first() is not None)
+
+    async def forget(self, message_id: str) -> bool:
+        def work(connection: Connection) -> bool:
+            mine = DELIVERY.c.message_id == message_id
+            alive = select(DELIVERY.c.id).where(mine & DELIVERY.c.state.not_in(sorted(TERMINAL)))
+            if connection.execute(alive.limit(1)).first():
+                return False
+            ids = select(DELIVERY.c.id).where(mine)
+            connection.execute(delete(ADDRESS).where(ADDRESS.c.delivery_id.in_(ids)))
+            connection.execute(delete(DELIVERY).where(mine))
+            connection.execute(update(MESSAGE).where(MESSAGE.c.id == message_id).values(wrapped=None, sealed=None))
+            return True
+
+        return await self._write(work)
+
+    async def forgettable(self, limit: int) -> tuple[str, ...]:
+        alive = select(DELIVERY.c.id).where(
+            (DELIVERY.c.message_id == MESSAGE.c.id) & DELIVERY.c.state.not_in(sorted(TERMINAL))
+        )
+        done = select(DELIVERY.c.message_id).where(DELIVERY.c.state.in_(sorted(TERMINAL)))
+        query = select(MESSAGE.c.id).where(MESSAGE.c.id.in_(done) & ~alive.exists()).limit(limit)
+        return await self._read(lambda connection: tuple(connection.scalars(query)))
+
+    async def applied_to(self) -> int:
+        query = select(META.c.value).where(META.c.name == "applied_to")
+        return int(await self._read(lambda connection: connection.scalar(query)) or 0)
+
+    async def set_applied_to(self, index: int) -> None:
+        def work(connection: Connection) -> None:
+            mine = META.c.name == "applied_to"
+            value = connection.scalar(select(META.c.value).where(mine))
+            if value is None:
+                connection.execute(insert(META), {"name": "applied_to", "value": str(index)})
+            elif int(value) < index:
+                connection.execute(update(META).where(mine).values(value=str(index)))
+
+        await self._write(work)
+
+    async def proofs(self, name: str) -> Proofs:
+        row = await self._read(lambda c: c.execute(select(OPERATOR).where(OPERATOR.c.name == name)).first())
+        return _proofs(row)
+
+    async def swap_proofs(self, name: str, before: Proofs, after: Proofs) -> bool:
+        values = {
+            "last_step": after.last_step,
+            "failures": after.failures,
+            "locked_ms": _ms(after.locked_until) if after.locked_until else None,
+        }
+
+        def work(connection: Connection) -> bool:
+            row = connection.execute(select(OPERATOR).where(OPERATOR.c.name == name)).first()
+            if _proofs(row) != before:
+                return False
+            if row is None:
+                connection.execute(insert(OPERATOR), {"name": name, **values})
+            else:
+                connection.execute(update(OPERATOR).where(OPERATOR.c.name == name).values(values))
+            return True
+
+        return await self._write(work)
+
+    def _box(self, connection: Connection, message_id: str) -> MessageBox | None:
+        wrapped = connection.scalar(select(MESSAGE.c.wrapped).where(MESSAGE.c.id == message_id))
+        return None if wrapped is None else self._key.unwrap(message_id, wrapped)
+
+    def _open_held(self, box: MessageBox, connection: Connection, message_id: str) -> Held:
+        sealed = connection.scalar(select(MESSAGE.c.sealed).where(MESSAGE.c.id == message_id))
+        if sealed is None:
+            raise StoreDamaged("a message has a key but no envelope")
+        return _held_in.decode(box.open("message", sealed))
+
+    def _row(self, box: MessageBox, delivery: Delivery) -> dict[str, object]:
+        reasons = holding(delivery.decision) or delivery.decision.reasons
+        late = STEP_BACK_MS * ((delivery.size > SMALL) + (delivery.size > MIDDLE))
+        return {
+            "id": delivery.id,
+            "message_id": delivery.message_id,
+            "state": delivery.state.value,
+            "version": delivery.version,
+            "due_ms": _ms(delivery.due),
+            "rank_ms": _ms(delivery.due) + late,
+            "next_hop": delivery.next_hop,
+            "rule": reasons[0].rule[:100] if reasons else "",
+            "unfinished": int(delivery.state in _ACTIVE or delivery.intent is not None),
+            "sealed": box.seal(_place(delivery.id, delivery.version), _delivery_out.encode(delivery)),
+        }
+
+    def _tokens(self, sender: str, deliveries: Sequence[Delivery]) -> list[dict[str, object]]:
+        return [
+            {"token": token, "delivery_id": delivery.id}
+            for delivery in deliveries
+            for token in sorted({self._key.token(address) for address in (sender, *delivery.addresses)})
+        ]
+
+    async def _select(self, query: "Select[Any]") -> tuple[Delivery, ...]:
+        def work(connection: Connection) -> tuple[Delivery, ...]:
+            return tuple(self._opened(row) for row in connection.execute(query) if row.wrapped is not None)
+
+        return await self._read(work)
+
+    def _opened(self, row: Row[Any]) -> Delivery:
+        box = self._key.unwrap(row.message_id, row.wrapped)
+        delivery = _delivery_in.decode(box.open(_place(row.id, row.version), row.sealed))
+        if delivery.state.value != row.state:
+            raise StoreDamaged("a delivery's state in clear is not the sealed one")
+        return delivery
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        return await self._run(work, reading=True)
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        return await self._run(work, reading=False)
+
+    async def _run(self, work: Callable[[Connection], T], *, reading: bool) -> T:
+        def transaction() -> T:
+            engine = self._engine.execution_options(sealgate_reading=reading)
+            with engine.begin() as connection:
+                return work(connection)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+        except IntegrityError as error:
+            raise StoreUnavailable("a row with that id is already there") from error
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {getattr(error, 'orig', None) or 'no detail'}") from error
+
+
+def _rows() -> "Select[Any]":
+    columns = (DELIVERY.c.id, DELIVERY.c.message_id, DELIVERY.c.state, DELIVERY.c.version, DELIVERY.c.sealed)
+    return select(*columns, MESSAGE.c.wrapped).join(MESSAGE, MESSAGE.c.id == DELIVERY.c.message_id)
+
+
+def _place(delivery_id: str, version: int) -> str:
+    return f"delivery\0{delivery_id}\0{version}"
+
+
+def _proofs(row: Row[Any] | None) -> Proofs:
+    if row is None:
+        return Proofs()
+    return Proofs(row.last_step, row.failures, None if row.locked_ms is None else _time(row.locked_ms))
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,41 @@
+"""Schema versions, oldest first. Each is a list of statements; a database is brought forward inside one transaction, never back."""
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
+
+from gateway.store.errors import StoreUnavailable
+from gateway.store.tables import META, METADATA
+
+VERSION = 1
+STEPS: dict[int, tuple[str, ...]] = {}
+"""``n``: what leads from version n-1 to n. Version 1 is METADATA as it stands."""
+
+
+def migrate(connection: Connection, key_check: str) -> None:
+    """Create or bring forward. Raises StoreUnavailable for a newer schema, or a key that is not this database's.
+
+    The caller's transaction is the writer's lock: of two processes that start together the second finds the work done.
+    """
+    METADATA.create_all(connection)
+    known = {row.name: row.value for row in connection.execute(select(META))}
+    if not known:
+        connection.execute(
+            META.insert(), [{"name": "schema", "value": str(VERSION)}, {"name": "key", "value": key_check}]
+        )
+        return
+    if known.get("key") != key_check:
+        raise StoreUnavailable(
+            "keys/store.key 不是此数据库的密钥，请从备份恢复 / keys/store.key is not this database's key: restore it from backup"
+        )
+    version = int(known["schema"])
+    if version > VERSION:
+        raise StoreUnavailable(
+            f"数据库版本 {version} 更新，请升级程序 / state.db is of version {version}: run a newer Sealgate"
+        )
+    for step in range(version + 1, VERSION + 1):
+        for statement in STEPS[step]:
+            try:
+                connection.exec_driver_sql(statement)
+            except DBAPIError as error:
+                raise StoreUnavailable(f"数据库升级失败 / migration {step} failed: {error.orig}") from error
+    connection.execute(META.update().where(META.c.name == "schema").values(value=str(VERSION)))
