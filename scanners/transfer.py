@@ -1,0 +1,176 @@
+"""Content-Transfer-Encodings, and the older ways of putting files into text (uuencode, yEnc). Linear, never raising."""
+
+import binascii
+from dataclasses import dataclass
+
+import pybase64
+
+from scanners.encoded import NOT_BASE64, lenient_base64
+
+MAX_EMBEDDED = 50
+"""Files taken out of one text; a news posting has one."""
+
+IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
+_UU_NAMES = frozenset(("x-uuencode", "uuencode", "x-uue", "uue"))
+_BLANKS = b"\r\n \t"
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """Decoded bytes, and what was odd about the encoding: ``""``, ``base64`` or ``unknown``."""
+
+    content: bytes
+    odd: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A file found inside text: its name and bytes; ``whole`` is False when its end was missing."""
+
+    name: str
+    content: bytes
+    whole: bool = True
+
+
+def transferred(body: bytes, encoding: str, *, other: bool = False) -> Transferred:
+    """Undo ``encoding``. ``other`` asks for the second reading where two are possible: base64 that stops at its first padding,
+    and an unknown encoding taken for what the bytes look like instead of identity."""
+    if encoding in IDENTITY:
+        return Transferred(body)
+    if encoding == "base64":
+        return _base64(body, stop=other)
+    if encoding == "quoted-printable":
+        return Transferred(quoted_printable(body))
+    if encoding in _UU_NAMES:
+        found = uuencoded(body)
+        return Transferred(found[0].content) if found else Transferred(body, "unknown")
+    return Transferred(_as_it_looks(body, encoding) if other else body, "unknown")
+
+
+def _base64(body: bytes, *, stop: bool) -> Transferred:
+    clean = body.translate(None, _BLANKS)
+    try:
+        return Transferred(pybase64.b64decode(clean, validate=True))
+    except binascii.Error:
+        pass  # junk, padding in the middle or none at the end: read as far as anyone would, and say so
+    if stop:
+        useful = clean.translate(None, NOT_BASE64)
+        clean = useful.partition(b"=")[0]
+    return Transferred(lenient_base64(clean), "base64")
+
+
+def quoted_printable(body: bytes) -> bytes:
+    """RFC 2045 6.7, blanks before a line break dropped (rule 3), so that they can't undo a soft break."""
+    if b" \r\n" in body or b"\t\r\n" in body or b" \n" in body or b"\t\n" in body:
+        body = b"\n".join(
+            line.rstrip(b" \t\r") + (b"\r" if line.endswith(b"\r") else b"") for line in body.split(b"\n")
+        )
+    return binascii.a2b_qp(body)
+
+
+def _as_it_looks(body: bytes, encoding: str) -> bytes:
+    sample = body[:4096].translate(None, _BLANKS)
+    if "64" in encoding or (len(sample) >= 16 and _is_base64(sample)):
+        return lenient_base64(body)
+    if "quoted" in encoding or "print" in encoding or b"=" in sample:
+        return quoted_printable(body)
+    return body
+
+
+def _is_base64(sample: bytes) -> bool:
+    return len(sample.translate(None, NOT_BASE64)) == len(sample)
+
+
+def embedded(content: bytes) -> list[Embedded]:
+    """Files inside text: uuencode and yEnc."""
+    found: list[Embedded] = []
+    if b"begin " in content:
+        found += uuencoded(content)
+    if b"=ybegin " in content:
+        found += yencoded(content)
+    return found[:MAX_EMBEDDED]
+
+
+def uuencoded(content: bytes) -> list[Embedded]:
+    """Blocks of ``begin MODE NAME`` ... ``end``; ``begin-base64`` too."""
+    found: list[Embedded] = []
+    position = 0
+    while len(found) < MAX_EMBEDDED:
+        start = content.find(b"begin", position)
+        if start < 0:
+            break
+        line_end = content.find(b"\n", start)
+        if line_end < 0:
+            break
+        words = content[start : min(line_end, start + 400)].split(None, 2)
+        position = line_end + 1
+        at_line_start = start == 0 or content[start - 1] in b"\n\r"
+        if not at_line_start or len(words) < 2 or not words[1].isdigit() or words[0] not in (b"begin", b"begin-base64"):
+            continue
+        name = words[2].strip().decode("utf-8", "replace") if len(words) > 2 else ""
+        decoded, position, whole = _uu_lines(content, position, base64=words[0] != b"begin")
+        if decoded:
+            found.append(Embedded(name, decoded, whole))
+    return found
+
+
+def _uu_lines(content: bytes, position: int, *, base64: bool) -> tuple[bytes, int, bool]:
+    out: list[bytes] = []
+    while position < len(content):
+        line_end = content.find(b"\n", position)
+        line_end = len(content) if line_end < 0 else line_end
+        line = content[position:line_end].rstrip(b"\r")
+        position = line_end + 1
+        if line in (b"end", b"===="):
+            return b"".join(out), position, True
+        if base64:
+            out.append(lenient_base64(line))
+        elif line and line != b"`":
+            out.append(_uu_line(line))
+    return b"".join(out), position, False
+
+
+def _uu_line(line: bytes) -> bytes:
+    try:
+        return binascii.a2b_uu(line)
+    except binascii.Error:
+        wanted = (((line[0] - 32) & 63) * 4 + 5) // 3  # some encoders miscount trailing characters
+        try:
+            return binascii.a2b_uu(line[: wanted + 1])
+        except binascii.Error:
+            return b""
+
+
+def yencoded(content: bytes) -> list[Embedded]:
+    """Blocks of ``=ybegin ... name=NAME`` ... ``=yend``."""
+    found: list[Embedded] = []
+    position = 0
+    while len(found) < MAX_EMBEDDED:
+        start = content.find(b"=ybegin ", position)
+        if start < 0:
+            break
+        line_end = content.find(b"\n", start)
+        if line_end < 0:
+            break
+        name = content[start:line_end].partition(b"name=")[2].strip()[:255].decode("utf-8", "replace")
+        if content.startswith(b"=ypart", line_end + 1):
+            second = content.find(b"\n", line_end + 1)
+            line_end = line_end if second < 0 else second
+        end = content.find(b"\n=yend", line_end)
+        body = content[line_end + 1 : end if end >= 0 else len(content)]
+        position = end + 6 if end >= 0 else len(content)
+        found.append(Embedded(name, _yenc(body), end >= 0))
+    return found
+
+
+_SHIFT_42 = bytes((byte - 42) % 256 for byte in range(256))
+
+
+def _yenc(body: bytes) -> bytes:
+    head, *rest = body.translate(None, b"\r\n").split(b"=")
+    out = [head.translate(_SHIFT_42)]
+    for piece in rest:
+        if piece:
+            out.append(bytes(((piece[0] - 106) % 256,)))
+            out.append(piece[1:].translate(_SHIFT_42))
+    return b"".join(out)
