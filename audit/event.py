@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 MAX_LINE = 32 * 1024
 """Bytes of one event. An entry bundle gives a length 16 bits; half of that leaves room for formats to come."""
@@ -23,9 +23,11 @@ MAX_PARTS = 64
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
-_ENVELOPE = frozenset(
-    "v id type time node tenant session msg dir actor outcome reason commits prev refs k sealed".split()
+ENVELOPE = frozenset(
+    {"v", "id", "type", "time", "node", "tenant", "session", "msg", "dir", "actor"}
+    | {"outcome", "reason", "commits", "prev", "refs", "k", "sealed"}
 )
+"""Keys that public fields may not take."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -128,8 +130,8 @@ def line(
     Raises ValueError if a public key collides with the envelope, EventTooLarge above MAX_LINE.
     """
     public = event.public
-    if not _ENVELOPE.isdisjoint(public):
-        raise ValueError(f"public fields may not be named {sorted(_ENVELOPE.intersection(public))}")
+    if not ENVELOPE.isdisjoint(public):
+        raise ValueError(f"public fields may not be named {sorted(ENVELOPE.intersection(public))}")
     record: dict[str, object] = {
         "v": 1,
         "id": event.id,

@@ -1,9 +1,28 @@
-"""Sealed fields: personal data inside an immutable log, openable only while its keys are alive (audit-log 4)."""
+"""Sealed fields: personal data inside an immutable log, openable only while its keys are alive (audit-log 4).
 
-from collections.abc import Mapping
+Every message has a leaf of an erasable key tree, every person in it a leaf of another. A slot's key follows from both, so that
+erasing either closes it for ever, while the log's hashes stay as they are.
+"""
+
+import hmac
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
-from audit.event import Place
+import pybase64
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from audit.event import Event, Place
+
+NONCE = bytes(12)
+"""Fixed: each slot key encrypts one text, because the event's id is part of what it is derived from."""
+NO_SUBJECT = bytes(32)
+
+
+class SlotError(ValueError):
+    """A slot does not open under this key: erased, or not what was sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +35,111 @@ class SubjectKey:
 
 @dataclass(frozen=True, slots=True)
 class MessageKey:
-    """What all events of one message are sealed under: one leaf of a key tree and the keys of the people in it."""
+    """What all events of one message are sealed under: one leaf of a key tree and the keys of the people in it.
+
+    ``subjects`` is by address as ``subject_of`` writes it.
+    """
 
     place: Place
     key: bytes = field(repr=False)
     subjects: Mapping[str, SubjectKey] = field(default_factory=dict, repr=False)
+
+
+def subject_of(address: str) -> str:
+    """The one spelling under which a person's keys are found: NFC, no case, no blanks around."""
+    if address.isascii():
+        return address.strip().lower()
+    return unicodedata.normalize("NFC", address.strip().lower())
+
+
+def derive(key: bytes, purpose: bytes) -> bytes:
+    """HMAC-SHA256 of ``purpose`` under ``key``."""
+    return hmac.digest(key, purpose, "sha256")
+
+
+def commit(key: bytes, name: str, content: bytes) -> str:
+    """The keyed hash by which a content can later be proven: a plain hash of a short mail could be guessed, and outlive an erasure."""
+    digest = derive(key, b"commit\0" + name.encode() + b"\0" + sha256(content).digest())
+    return "hmac-sha256:" + pybase64.b64encode_as_string(digest)
+
+
+def _aad(origin: str, event_id: str, name: str) -> bytes:
+    return f"{origin}\0{event_id}\0{name}".encode("utf-8", "backslashreplace")
+
+
+def _slot_key(key: bytes, subject: bytes, aad: bytes) -> bytes:
+    return derive(key + subject, b"slot\0" + aad)
+
+
+def _hidden_leaf(key: bytes, aad: bytes, leaf: bytes) -> bytes:
+    """Which subject leaf a slot needs, readable only with the message's own key; the slot key's commitment vouches for it."""
+    pad = derive(key, b"subject\0" + aad)[:8]
+    return (int.from_bytes(leaf, "big") ^ int.from_bytes(pad, "big")).to_bytes(8, "big")
+
+
+def seal_slot(
+    origin: str, event_id: str, name: str, text: str, key: bytes, subject: SubjectKey | None
+) -> tuple[str, ...]:
+    """``ct:`` ciphertext, ``cm:`` key commitment and, for a person's slot, ``su:`` the hidden subject leaf."""
+    aad = _aad(origin, event_id, name)
+    slot = _slot_key(key, subject.key if subject else NO_SUBJECT, aad)
+    sealed = AESGCM(derive(slot, b"enc")).encrypt(NONCE, text.encode("utf-8", "backslashreplace"), None)
+    encode = pybase64.b64encode_as_string
+    result = ("ct:" + encode(sealed), "cm:" + encode(derive(slot, b"commit")))
+    if subject is None:
+        return result
+    return (*result, "su:" + encode(_hidden_leaf(key, aad, subject.leaf.to_bytes(8, "big"))))
+
+
+def subject_leaf(origin: str, event_id: str, name: str, slot: Sequence[str], key: bytes) -> int | None:
+    """The subject leaf a slot needs besides the message's key; None when it needs none. Raises SlotError."""
+    if len(slot) < 3:
+        return None
+    return int.from_bytes(_hidden_leaf(key, _aad(origin, event_id, name), _field(slot, 2, "su:")), "big")
+
+
+def open_slot(
+    origin: str, event_id: str, name: str, slot: Sequence[str], key: bytes, subject: bytes | None
+) -> tuple[str, bytes]:
+    """The text, and the slot's own key, with which this one slot can be shown to others. Raises SlotError."""
+    secret = _slot_key(key, subject or NO_SUBJECT, _aad(origin, event_id, name))
+    return open_with(slot, secret), secret
+
+
+def open_with(slot: Sequence[str], secret: bytes) -> str:
+    """The text of a slot under its own key; the commitment is checked, so that no second text can be shown. Raises SlotError."""
+    if not hmac.compare_digest(derive(secret, b"commit"), _field(slot, 1, "cm:")):
+        raise SlotError("the key is not the one this field was sealed with")
+    try:
+        return AESGCM(derive(secret, b"enc")).decrypt(NONCE, _field(slot, 0, "ct:"), None).decode()
+    except (InvalidTag, UnicodeDecodeError) as error:
+        raise SlotError("the field does not open") from error
+
+
+def _field(slot: Sequence[str], number: int, prefix: str) -> bytes:
+    try:
+        if slot[number].startswith(prefix):
+            return pybase64.b64decode(slot[number][len(prefix) :], validate=True)
+    except (IndexError, ValueError, TypeError, AttributeError) as error:
+        raise SlotError("malformed sealed field") from error
+    raise SlotError("malformed sealed field")
+
+
+def seal(event: Event, origin: str, key: MessageKey) -> dict[str, tuple[str, ...]]:
+    """All sealed slots of an event. Raises KeyError for a person whose key is not in ``key``."""
+    return {
+        name: seal_slot(
+            origin,
+            event.id,
+            name,
+            secret.text,
+            key.key,
+            key.subjects[subject_of(secret.subject_address)] if secret.subject_address else None,
+        )
+        for name, secret in event.sealed.items()
+    }
+
+
+def commitments(event: Event, key: MessageKey) -> dict[str, str]:
+    """The keyed hashes of an event's contents; equal for equal contents of one message, whatever the event."""
+    return {name: commit(key.key, name, content) for name, content in event.commits.items()}
