@@ -29,6 +29,12 @@ class Gateway:
     """SMTP worker processes."""
     decoders: int = 2
     """Sandboxed processes that open attachments."""
+    attachment_text: bool = True
+    """Read the text of attachments; off, they are typed and scanned by YARA and ClamAV only."""
+    attachment_cache_mb: int = 16
+    """Verdicts and texts of attachments remembered by hash, per worker; 0: none."""
+    next_hop_down: str = "tempfail"
+    """When the next hop can't be reached: tempfail (451) or custody (250, and our queue tries again)."""
     trusted_hops: tuple[str, ...] = ()
     """Networks whose PROXY header, XCLIENT or XFORWARD is believed."""
     user: str = ""
@@ -239,6 +245,7 @@ _LISTS: Mapping[str, tuple[str, type[Any]]] = {
 }
 _CHOICES: Mapping[tuple[type[Any], str], tuple[str, ...]] = {
     (Gateway, "mode"): ("enforce", "monitor"),
+    (Gateway, "next_hop_down"): ("tempfail", "custody"),
     (Listener, "direction"): ("inbound", "outbound", "submission"),
     (ListenerTls, "mode"): ("starttls", "implicit"),
     (Route, "tls"): ("opportunistic", "required", "verified"),
@@ -298,7 +305,7 @@ def parse(data: bytes, path: Path) -> Config:
             gateway,
             authserv_id=gateway.authserv_id or gateway.hostname,
             state_dir=(path.parent / gateway.state_dir).absolute(),
-            postmaster=gateway.postmaster or f"postmaster@{gateway.local_domains[0]}",
+            postmaster=gateway.postmaster or f"postmaster@{gateway.local_domains[0].lower()}",
             local_domains=tuple(domain.lower() for domain in gateway.local_domains),
         ),
     )

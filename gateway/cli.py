@@ -1,0 +1,71 @@
+"""The sealgate program: the explicit list of its subcommands."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from gateway.config import ConfigError
+
+COMMANDS = (
+    "serve",
+    "init",
+    "check",
+    "doctor",
+    "demo",
+    "policy",
+    "explain",
+    "auth",
+    "held",
+    "queue",
+    "find",
+    "trace",
+    "audit",
+    "operator",
+    "user",
+)
+"""In the order of --help; each is gateway/commands/NAME.py with add(subparsers) and run(arguments)."""
+
+EPILOG = """examples 示例:
+  sealgate init --config sealgate.toml          write a configuration to start from 生成初始配置
+  sealgate check --config sealgate.toml         say what is wrong with it 检查配置
+  sealgate serve --config sealgate.toml         run the gateway 启动网关
+  sealgate held list --config sealgate.toml     what waits for a decision 查看待审批邮件
+  sealgate demo                                 see it work, in a minute 演示
+"""
+
+
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The program's arguments. ``only`` loads that one command: the others' libraries are not needed to run it."""
+    made = argparse.ArgumentParser(
+        prog="sealgate",
+        description="Sealgate 信关: mail security and compliance gateway 邮件安全与合规网关",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS if only is None else (only,):
+        import_module(f"gateway.commands.{name}").add(subparsers)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Exit status: 0 good, 1 something was found wrong, 2 wrong use or configuration."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    only = words[0] if words and words[0] in COMMANDS else None
+    arguments = parser(only).parse_args(words)
+    try:
+        status: int = arguments.run(arguments)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,38 @@
+"""sealgate check: is the configuration right, and do all rules pass their own examples."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from gateway import config as configuration
+from gateway import judge
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "check",
+        help="say what is wrong with the configuration 检查配置",
+        description="Read the configuration and all policies and run every rule's examples; change nothing.\n"
+        "读取配置与全部策略，运行每条规则自带的示例；不作任何更改。",
+        epilog="example 示例:  sealgate check --config sealgate.toml",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, default=Path("sealgate.toml"), help="configuration file 配置文件")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit status 0: fine; 2: each problem on a line of its own."""
+    config = configuration.load(arguments.config)
+    try:
+        version = judge.check(config)
+    except judge.JudgeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for listener in config.listeners:
+        print(
+            f"listener {listener.name}: {listener.direction} on {listener.bind}, TLS {'on' if listener.tls.cert_file else 'off'}"
+        )
+    print(f"configuration and policies are good 配置与策略均正确; judge {version}")
+    return 0

@@ -1,0 +1,49 @@
+"""sealgate serve: run the gateway."""
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+from gateway import config as configuration
+from gateway import judge, logs
+from gateway.supervisor import Supervisor
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="run the gateway 启动网关",
+        description="Run the gateway until SIGTERM. SIGHUP reloads; with an error in the new files the old ones stay in use.\n"
+        "运行网关，直到收到 SIGTERM。SIGHUP 重新加载；新配置有误时继续使用旧配置。",
+        epilog="example 示例:  sealgate serve --config /etc/sealgate/sealgate.toml",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, default=Path("sealgate.toml"), help="configuration file 配置文件")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check everything, then serve."""
+    config = configuration.load(arguments.config)
+    log = logs.start("supervisor")
+    try:
+        judge.check(config)
+        return asyncio.run(Supervisor(arguments.config, config, log, _announce).run())
+    except (judge.JudgeError, OSError, KeyError) as error:
+        print(f"cannot start 无法启动: {error}", file=sys.stderr)
+        return 2
+
+
+def _announce(state: str) -> None:
+    """Tell systemd (Type=notify), if it asked to be told."""
+    where = os.environ.get("NOTIFY_SOCKET")
+    words = {"ready": "READY=1", "reloaded": "READY=1", "stopping": "STOPPING=1"}.get(state)
+    if not where or not words:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.connect("\0" + where[1:] if where.startswith("@") else where)
+        notify.sendall(words.encode())

@@ -1,0 +1,86 @@
+"""The trace fields a gateway puts in front (RFC 5321 4.4, RFC 8601), and the address behind a trusted hop. Pure."""
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import datetime
+from email.utils import format_datetime
+
+from scanners.message import Envelope, Header
+
+MAX_RECEIVED = 50
+"""More fields than this is a loop (RFC 5321 6.3 says at least 100 hops must not be needed; architecture section 4 says 50)."""
+MAX_OWN_RECEIVED = 3
+"""So many fields of our own mean that our next hop sends to us."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def received(envelope: Envelope, hostname: str, at: datetime) -> bytes:
+    """One Received field. The recipient is named only when there is one: others must not learn of each other."""
+    address = envelope.client or envelope.hop
+    literal = f"IPv6:{address}" if ":" in address else address
+    protocol = (
+        ("UTF8SMTP" if envelope.smtputf8 else "ESMTP") + ("S" if envelope.tls else "") + ("A" if envelope.user else "")
+    )
+    helo = _token(envelope.helo) or f"[{literal}]"
+    lines = [f"from {helo} ([{literal}])", f" by {hostname} with {protocol} id {envelope.id}"]
+    if len(envelope.recipients) == 1 and (envelope.smtputf8 or envelope.recipients[0].address.isascii()):
+        lines.append(f" for <{envelope.recipients[0].address}>")
+    lines[-1] += ";"
+    lines.append(f" {format_datetime(at)}")
+    return ("Received: " + "\r\n".join(lines) + "\r\n").encode("utf-8", "replace")
+
+
+def _token(helo: str) -> str:
+    """What the client called itself, without anything that could end the field or open a comment."""
+    return "".join(c for c in helo[:255] if c.isascii() and (c.isalnum() or c in ".-_:[]"))
+
+
+def loops(headers: Sequence[Header], hostname: str) -> bool:
+    """True if the message has been here too often."""
+    fields = [header for header in headers if header.key == "received"]
+    if len(fields) > MAX_RECEIVED:
+        return True
+    ours = sum(1 for header in fields if _by(header) == hostname.lower())
+    return ours >= MAX_OWN_RECEIVED
+
+
+def _by(header: Header) -> str:
+    words = header.text.replace("\t", " ").lower().split(None, 64)
+    for index, word in enumerate(words[:-1]):
+        if word == "by":
+            return words[index + 1].rstrip(";")
+    return ""
+
+
+def client_behind(headers: Sequence[Header], trusted: Sequence[Network]) -> str | None:
+    """The first untrusted address in the Received fields that trusted hops wrote, newest first; None if they name none.
+
+    A field is believed only while every newer one named a trusted address: what lies below the first stranger is
+    the stranger's own word (architecture section 7).
+    """
+    for header in [header for header in headers if header.key == "received"][:MAX_RECEIVED]:
+        address = _from_address(header.text)
+        if address is None:
+            return None
+        parsed = ipaddress.ip_address(address)
+        if not any(parsed in network for network in trusted if network.version == parsed.version):
+            return address
+    return None
+
+
+def _from_address(text: str) -> str | None:
+    """The bracketed address in the ``from`` clause; a bracket after ``by`` is not the client's."""
+    clause = text[:1000].lower().replace("\r\n", " ").replace("\t", " ")
+    if not clause.lstrip().startswith("from "):
+        return None
+    clause = clause.split(" by ", 1)[0]
+    start = clause.rfind("[")
+    end = clause.find("]", start)
+    if start < 0 or end < 0:
+        return None
+    literal = clause[start + 1 : end].removeprefix("ipv6:")
+    try:
+        return str(ipaddress.ip_address(literal))
+    except ValueError:
+        return None

@@ -1,0 +1,119 @@
+"""The configuration: what is read, and that every mistake is named with its line and the nearest right word."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config import Config, ConfigError, load, parse, snapshot
+
+GOOD = """
+[gateway]
+hostname = "gw.test"
+local_domains = ["Corp.Test"]
+[dns]
+servers = ["127.0.0.1:5353"]
+timeout_s = 1
+[[listener]]
+name = "inbound"
+bind = "127.0.0.1:2525"
+direction = "inbound"
+[[listener]]
+name = "outbound"
+bind = "127.0.0.1:2526"
+direction = "outbound"
+clients = ["127.0.0.0/8"]
+tls = { cert_file = "c.pem", key_file = "k.pem" }
+[[route]]
+recipients = "corp.test"
+to = "smtp://127.0.0.1:2600"
+[groups]
+sales = ["a@corp.test"]
+[company]
+own_accounts = ["GB82WEST12345698765432"]
+"""
+
+
+def read(text: str) -> Config:
+    return parse(text.encode(), Path("/etc/s/sealgate.toml"))
+
+
+def problems(text: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    return caught.value.problems
+
+
+def test_a_good_file_gives_absolute_paths_and_filled_defaults() -> None:
+    config = read(GOOD)
+    assert config.gateway.state_dir == Path("/etc/s/state")
+    assert config.gateway.authserv_id == "gw.test"
+    assert config.gateway.local_domains == ("corp.test",)
+    assert config.gateway.postmaster == "postmaster@corp.test"
+    assert config.listeners[1].tls.cert_file == Path("/etc/s/c.pem")
+    assert config.dns.timeout_s == 1.0
+    assert config.groups == (("sales", ("a@corp.test",)),)
+    assert config.own_accounts == ("GB82WEST12345698765432",)
+
+
+def test_the_snapshot_for_the_children_reads_back_the_same(tmp_path: Path) -> None:
+    config = read(GOOD)
+    path = tmp_path / "snapshot.json"
+    path.write_bytes(snapshot(config))
+    assert load(path) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "words"),
+    [
+        (('hostname = "gw.test"', 'hostnam = "gw.test"'), 3, ("unknown key", "hostname")),
+        (('direction = "inbound"', 'direction = "inbond"'), 11, ("must be one of", "inbound")),
+        (("timeout_s = 1", 'timeout_s = "1"'), 7, ("must be float",)),
+        (('servers = ["127.0.0.1:5353"]', 'servers = "x"'), 6, ("list of strings",)),
+        (("[company]", "[compny]"), 23, ("unknown key", "company")),
+        (('bind = "127.0.0.1:2526"', "bind = true"), 14, ("must be str",)),
+    ],
+)
+def test_mistakes_are_named_with_their_line(change: tuple[str, str], line: int, words: tuple[str, ...]) -> None:
+    found = problems(GOOD.replace(*change))
+    assert any(f":{line}:" in each and all(word in each for word in words) for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (('clients = ["127.0.0.0/8"]', ""), "no list, no relay"),
+        (('clients = ["127.0.0.0/8"]', 'clients = ["corp"]'), "not a network"),
+        (('to = "smtp://127.0.0.1:2600"', 'to = "127.0.0.1:2600"'), "smtp://"),
+        (('name = "outbound"', 'name = "inbound"'), "same name"),
+        (('bind = "127.0.0.1:2525"', 'bind = "2525"'), "address:port"),
+        ((', key_file = "k.pem"', ""), "both cert_file and key_file"),
+        (('local_domains = ["Corp.Test"]', "local_domains = []"), "must not be empty"),
+    ],
+)
+def test_values_that_do_not_go_together(change: tuple[str, str], word: str) -> None:
+    assert any(word in each for each in problems(GOOD.replace(*change)))
+
+
+def test_all_mistakes_at_once() -> None:
+    assert len(problems('[gatway]\nx=1\n[dns]\nserver="a"\n[[route]]\nto="smtp://x"\n')) >= 4
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"[gateway", b"", b"gateway = 1", b"[[gateway]]\nhostname='x'"])
+def test_what_is_no_configuration(data: bytes) -> None:
+    with pytest.raises(ConfigError):
+        parse(data, Path("x.toml"))
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sealgate init"):
+        load(tmp_path / "none.toml")
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        read(text)
+    except ConfigError as error:
+        assert error.problems
