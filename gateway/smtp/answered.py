@@ -1,0 +1,61 @@
+"""Answers whose client had gone before they could be said (RFC 1047): the same message again gets the same answer."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.smtp.reply import Reply
+from scanners.message import Envelope
+
+KEPT_S = 86_400.0
+"""A day: clients retry within hours, and give up after days."""
+MAX_ANSWERS = 10_000
+"""About 3 MB; a client that goes before its answer is rare, so this is far more than a day has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    reply: Reply
+    until: float
+
+
+class Answered:
+    """A bounded memory of such answers, for one worker. ``clock`` is monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def keep(self, envelope: Envelope, raw: bytes, reply: Reply) -> None:
+        """Remember a final answer. Transient ones are not kept: the next try deserves a new look."""
+        if reply.transient:
+            return
+        key = _key(envelope, raw)
+        self._answers.pop(key, None)
+        self._answers[key] = _Answer(reply, self._clock() + KEPT_S)
+        while len(self._answers) > MAX_ANSWERS:
+            self._answers.popitem(last=False)
+
+    def find(self, envelope: Envelope, raw: bytes) -> Reply | None:
+        """The answer to this message, if it was given to nobody. Costs a hash of the message only while anything is remembered."""
+        now = self._clock()
+        while self._answers and next(iter(self._answers.values())).until <= now:
+            self._answers.popitem(last=False)
+        if not self._answers:
+            return None
+        answer = self._answers.get(_key(envelope, raw))
+        return answer.reply if answer else None
+
+
+def _key(envelope: Envelope, raw: bytes) -> bytes:
+    """One digest over client, login, sender, recipients and content: no address is kept in clear."""
+    digest = hashlib.sha256(hashlib.sha256(raw).digest())
+    named = (envelope.listener, envelope.client or "", envelope.user, envelope.sender)
+    for text in (*named, *sorted(recipient.address for recipient in envelope.recipients)):
+        data = text.encode("utf-8", "surrogateescape")
+        digest.update(len(data).to_bytes(4, "big") + data)
+    return digest.digest()

@@ -1,0 +1,414 @@
+"""One client's connection: bytes to the session's rules, replies to bytes. No rule of SMTP is decided here."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from enum import Enum
+from typing import TYPE_CHECKING, cast
+
+from aiosmtpd.smtp import SMTP
+
+from gateway.smtp import replies as say
+from gateway.smtp.limits import Reservation, client_key
+from gateway.smtp.proxy import ProxyError, canonical, parse_proxy
+from gateway.smtp.reading import Bad, DataReader, LineReader
+from gateway.smtp.reply import Reply
+from gateway.smtp.session import Session
+from gateway.smtp.terms import Step, Then
+from gateway.smtp.users import BusyError, UsersError
+from scanners.message import Envelope
+
+if TYPE_CHECKING:
+    from gateway.smtp.server import Server
+
+PROXY_S = 5.0
+"""Wait for the PROXY header: the hop sends it at once or isn't one."""
+HANDSHAKE_S = 30.0
+"""For a TLS handshake."""
+VERIFY_S = 30.0
+"""For one recipient's verification; a client waits 5 minutes (RFC 5321 4.5.3.2.3)."""
+CLOSING_S = 30.0
+"""For the last reply to be taken; then the connection is cut."""
+MAX_AHEAD = 65_536
+"""Octets of pipelined commands kept while a message is being answered; then the client is not read from."""
+ANSWER_MARGIN_S = 30.0
+"""How long after the reply budget an unanswered client is told to try again."""
+
+
+class Mode(Enum):
+    """What the next octets are for."""
+
+    PROXY = "the PROXY header"
+    COMMANDS = "commands"
+    DATA = "a message"
+    BUSY = "kept until what is under way is done"
+    CLOSED = "nobody"
+
+
+class Connection(SMTP):
+    """aiosmtpd's protocol with its read loop, command set and buffers replaced.
+
+    aiosmtpd reads a line at a time through a 1 kB stream (19 ms/MB), takes LF for CRLF and sends exceptions to the client; here
+    chunks go straight to ``LineReader`` and ``DataReader``, and the rules are ``Session``'s. Its constructor is left out on purpose: it
+    inspects every method of itself for each connection (84 us) and clears limits that all connections share.
+    """
+
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._loop = server.loop
+        self._lines = LineReader()
+        self._data: DataReader | None = None
+        self._mode = Mode.CLOSED
+        self._out: list[bytes] = []
+        self._reservation = Reservation(server.limits.budget)
+        self._counted_as: str | None = None
+        self._since = self._heard = server.clock()
+        self._held_back = self._write_paused = self._eof = self._delivering = self._stopping = False
+
+    # The transport's calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client, or a hop, is there."""
+        self._transport = cast("asyncio.Transport", transport)
+        server = self._server
+        peername = transport.get_extra_info("peername")
+        if not peername:
+            self._transport.abort()
+            return
+        try:
+            peer = canonical(peername[0])
+        except ValueError:
+            peer = peername[0]
+        self._talk = Session(server.terms, self, server.ids(), peer, server.capabilities)
+        refusal = server.opened(self)
+        if refusal is not None:
+            self._say(Step(refusal, Then.CLOSE))
+        elif not server.listener.proxy_protocol:
+            self._begin()
+        elif peer in server.terms.access.trusted:
+            self._mode = Mode.PROXY
+        else:
+            server.log.warning("connection refused: not a trusted hop (listener %s)", server.listener.name)
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Octets; what they are for depends on the mode."""
+        self._heard = self._server.clock()
+        mode = self._mode
+        if mode is Mode.DATA:
+            self._read_data(data)
+        elif mode is Mode.CLOSED:
+            return
+        else:
+            self._lines.feed(data)
+            if mode is Mode.COMMANDS:
+                self._run()
+            elif mode is Mode.PROXY:
+                self._read_proxy()
+            elif len(self._lines) > MAX_AHEAD and not self._held_back:
+                self._held_back = True
+                self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """The client sends no more. While its message is being answered it may still be listening."""
+        self._eof = True
+        if self._mode is not Mode.BUSY:
+            self._close()
+        return self._mode is Mode.BUSY and not self._talk.tls
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone; a message whose end has come is still carried through."""
+        self._mode = Mode.CLOSED
+        if self._data is not None:
+            self._data.close()
+            self._data = None
+        if not self._delivering:
+            self._reservation.close()
+        self._count_as(None)
+        self._server.closed(self)
+
+    def pause_writing(self) -> None:
+        """The client doesn't take its replies: no more of its commands are read until it does."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """It takes them again."""
+        self._write_paused = False
+        if self._mode is Mode.COMMANDS:
+            self._run()
+
+    # Gate: what the session has counted.
+
+    def may_send(self, client: str | None) -> bool:
+        """See terms.Gate. A hop that names nobody isn't counted as a client."""
+        return client is None or self._server.limits.clients.message(client_key(client))
+
+    def reserve(self, octets: int) -> bool:
+        """See terms.Gate."""
+        self._reservation.close()
+        return self._reservation.grow(octets)
+
+    def may_authenticate(self, client: str | None) -> bool:
+        """See terms.Gate."""
+        return client is None or self._server.limits.clients.may_authenticate(client_key(client))
+
+    # Time and the end.
+
+    def check_time(self, now: float) -> None:
+        """Called about once a second: end what took too long."""
+        limits = self._server.config.limits
+        mode = self._mode
+        if mode is Mode.COMMANDS:
+            if now - self._since > limits.command_s:
+                self._say(Step(say.COMMAND_TIMEOUT, Then.CLOSE))
+        elif mode is Mode.DATA:
+            if now - self._heard > limits.idle_data_s or now - self._since > limits.data_s:
+                self._say(Step(say.DATA_TIMEOUT, Then.CLOSE))
+        elif mode is Mode.PROXY:
+            if now - self._since > PROXY_S:
+                self._transport.abort()
+        elif mode is Mode.CLOSED:
+            if now - self._since > CLOSING_S:
+                self._transport.abort()
+        elif self._delivering and now - self._since > self._server.reply_budget_s + ANSWER_MARGIN_S:
+            # The work goes on; its answer is kept for when the client comes again.
+            self._say(Step(say.FAILED, Then.CLOSE))
+
+    def stop(self) -> None:
+        """Going down: those before the end of data are told to try again, a message that is here gets its answer first."""
+        self._stopping = True
+        if self._mode in (Mode.COMMANDS, Mode.DATA):
+            self._say(Step(say.STOPPING, Then.CLOSE))
+        elif not self._delivering:
+            self._transport.abort()
+
+    def abort_unless_flushing(self) -> None:
+        """The grace is over: cut the connection, unless its last reply is on its way out."""
+        if not (self._transport.is_closing() and self._transport.get_write_buffer_size()):
+            self._transport.abort()
+
+    # Commands.
+
+    def _begin(self) -> None:
+        """The client is named as far as it will be before it speaks: count it, secure it, greet it."""
+        refusal = self._count_client()
+        if refusal is not None:
+            self._say(Step(refusal, Then.CLOSE))
+        elif self._server.implicit_tls:
+            self._start_tls(greet=True)
+        else:
+            self._greet()
+
+    def _greet(self) -> None:
+        if len(self._lines):
+            self._say(Step(say.TALKED_FIRST, Then.CLOSE))
+            return
+        self._mode = Mode.COMMANDS
+        self._since = self._server.clock()
+        self._say(self._talk.greeting())
+
+    def _read_proxy(self) -> None:
+        try:
+            header = parse_proxy(self._lines.peek())
+        except ProxyError as error:
+            self._server.log.warning("connection closed: %s (listener %s)", error, self._server.listener.name)
+            self._transport.abort()
+            return
+        if header is not None:
+            self._lines.drop(header.size)
+            self._talk.proxied(header.source)
+            self._begin()
+
+    def _run(self) -> None:
+        """Every command that is here, their replies in one write."""
+        while self._mode is Mode.COMMANDS and not self._write_paused:
+            line = self._lines.take()
+            if line is None:
+                break
+            self._since = self._heard
+            step = self._talk.line(line, more=len(self._lines) > 0)
+            if step.reply.code >= 400:
+                self._server.refused(self._talk.id, step.reply)
+            self._step(step)
+        self._flush()
+        if self._eof and self._mode is Mode.COMMANDS:
+            self._close()
+
+    def _step(self, step: Step) -> None:
+        then = step.then
+        if then is Then.CHECK_LOGIN:
+            self._work(self._check_login())
+            return
+        if then is Then.VERIFY:
+            self._work(self._verify())
+            return
+        if then is Then.RENAMED:
+            refusal = self._count_client()
+            if refusal is not None:
+                step, then = Step(refusal, Then.CLOSE), Then.CLOSE
+        self._out.append(say.wire(step.reply, step.lines))
+        if then is Then.READ_DATA:
+            self._mode = Mode.DATA
+            self._data = DataReader(self._talk.limit, self._server.spool, self._reservation.grow)
+        elif then is Then.START_TLS:
+            self._start_tls(greet=False)
+        elif then is Then.CLOSE:
+            self._close()
+
+    def _say(self, step: Step) -> None:
+        self._step(step)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._out:
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out = []
+            if not self._transport.is_closing():
+                self._transport.write(data)
+
+    def _close(self) -> None:
+        """Say what is left to say and close."""
+        self._flush()
+        self._mode = Mode.CLOSED
+        self._since = self._server.clock()
+        self._transport.close()
+
+    # A message.
+
+    def _read_data(self, data: bytes) -> None:
+        assert self._data is not None, "the mode is DATA"
+        rest = self._data.feed(data)
+        if rest is None:
+            if self._data.discarded > self._server.config.limits.message_bytes:
+                self._say(Step(say.TOO_BIG, Then.CLOSE))
+            return
+        outcome = self._data.finish()
+        self._data = None
+        self._since = self._heard
+        if rest:
+            self._lines.feed(rest)
+        if isinstance(outcome, Bad):
+            self._mode = Mode.COMMANDS
+            step = self._talk.finished(outcome)
+            self._server.refused(self._talk.id, step.reply)
+            self._step(step)
+            self._run()
+            return
+        self._delivering = True
+        self._work(self._deliver(self._talk.envelope(self._server.ids(), self._server.now()), outcome))
+
+    async def _deliver(self, envelope: Envelope, raw: bytes) -> None:
+        """The message's way. Nothing that happens to the connection stops it once it is here."""
+        server = self._server
+        reply = server.answered.find(envelope, raw) or await server.receive(envelope, raw)
+        self._delivering = False
+        if self._mode is not Mode.BUSY or self._transport.is_closing():
+            server.answered.keep(envelope, raw, reply)
+            self._reservation.close()
+            return
+        self._resume(self._talk.finished(reply))
+
+    # Waiting.
+
+    def _work(self, work: Coroutine[object, object, None]) -> None:
+        """Do it beside the connection; commands that come meanwhile wait."""
+        self._mode = Mode.BUSY
+        self._flush()
+        self._server.spawn(work)
+
+    def _resume(self, step: Step) -> None:
+        """What was waited for is there."""
+        if self._mode is not Mode.BUSY:
+            return
+        self._mode = Mode.COMMANDS
+        self._since = self._server.clock()
+        self._step(step)
+        if self._stopping and self._mode is Mode.COMMANDS:
+            self._step(Step(say.STOPPING, Then.CLOSE))
+        if self._held_back:
+            self._held_back = False
+            with contextlib.suppress(RuntimeError):  # the transport is closing
+                self._transport.resume_reading()
+        self._run()
+
+    async def _check_login(self) -> None:
+        credentials = self._talk.credentials
+        users = self._server.users
+        assert credentials is not None, "the session asked for it"
+        assert users is not None, "AUTH is offered only with users"
+        try:
+            login = await users.verify(credentials)
+        except (BusyError, UsersError) as error:
+            self._server.log.error("login not checked: %s", error)
+            self._resume(self._talk.not_authenticated())
+            return
+        if login is None and self._talk.connected_client is not None:
+            self._server.limits.clients.authentication_failed(client_key(self._talk.connected_client))
+        self._resume(self._talk.authenticated(login))
+
+    async def _verify(self) -> None:
+        verifier = self._server.verifier
+        assert verifier is not None, "verification is asked for only with a verifier"
+        refusal: Reply | None = say.FAILED
+        try:
+            async with asyncio.timeout(VERIFY_S):
+                refusal = await verifier.verify(self._talk.pending)
+        except TimeoutError:
+            self._server.log.warning("recipient not verified in %d s", VERIFY_S)
+        except Exception:  # the boundary to somebody else's code: it is logged, and the client hears 451
+            self._server.log.exception("recipient not verified")
+        self._resume(self._talk.verified(refusal))
+
+    def _start_tls(self, *, greet: bool) -> None:
+        # From here on what arrives belongs to the handshake: clear text sent too early can only break it.
+        self._transport.pause_reading()
+        early = self._lines.rest()
+        self._work(self._secure(greet=greet, early=early))
+
+    async def _secure(self, *, greet: bool, early: bytes) -> None:
+        assert self._server.tls is not None, "TLS is offered only with a certificate"
+        try:
+            if early:
+                raise ConnectionError("octets before the handshake")
+            secure = await self._loop.start_tls(
+                self._transport, self, self._server.tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
+            )
+        except (OSError, TimeoutError) as error:
+            self._server.log.info("TLS handshake failed: %s (session %s)", type(error).__name__, self._talk.id)
+            self._transport.abort()
+            return
+        if secure is None or self._mode is not Mode.BUSY:
+            self._transport.abort()
+            return
+        self._transport = secure
+        self._talk.secured(str(secure.get_extra_info("ssl_object").version()))
+        self._mode = Mode.COMMANDS
+        self._since = self._server.clock()
+        refusal = self._count_client()
+        if refusal is not None:
+            self._say(Step(refusal, Then.CLOSE))
+        elif greet:
+            self._greet()
+        else:
+            self._run()
+
+    # Counting.
+
+    def _count_client(self) -> Reply | None:
+        client = self._talk.connected_client
+        return None if self._count_as(client_key(client) if client is not None else None) else say.TOO_MANY_CONNECTIONS
+
+    def _count_as(self, key: str | None) -> bool:
+        """Count the connection under this client instead of the one before."""
+        if key == self._counted_as:
+            return True
+        clients = self._server.limits.clients
+        if self._counted_as is not None:
+            clients.disconnect(self._counted_as)
+            self._counted_as = None
+        if key is None:
+            return True
+        if not clients.connect(key):
+            return False
+        self._counted_as = key
+        return True

@@ -1,0 +1,449 @@
+"""The rules of receiving, sans-io: a line of the client goes in, a Step comes out. No socket, no clock, no waiting.
+
+``Session.line()`` is the whole door. What needs the outside world is asked for by ``Step.then`` and answered by one of the methods
+``authenticated``, ``verified``, ``secured``, ``proxied`` and ``finished``. What needs counting is asked of a ``Gate``.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from gateway.smtp import replies as say
+from gateway.smtp.addresses import AddressError, ParameterError, path
+from gateway.smtp.login import Credentials, Exchange
+from gateway.smtp.parameters import Capabilities, MailParameters, NotOfferedError, mail_parameters, rcpt_parameters
+from gateway.smtp.proxy import XCLIENT_NAMES, XFORWARD_NAMES, address, attributes
+from gateway.smtp.reading import Bad
+from gateway.smtp.reply import Reply
+from gateway.smtp.terms import (
+    BEFORE_TLS,
+    IDLE,
+    LAST_IN_GROUP,
+    LINE_LIMIT,
+    LINE_LIMITS,
+    MAX_AUTH_TRIES,
+    MAX_HELO,
+    MAX_IDLE,
+    TRANSITIONS,
+    Gate,
+    Phase,
+    Step,
+    Terms,
+    Then,
+)
+from scanners.message import Direction, Envelope, Recipient
+
+
+class Session:
+    """One connection's conversation. ``peer`` is the other end's address in its one spelling."""
+
+    def __init__(
+        self, terms: Terms, gate: Gate, session_id: str, peer: str, capabilities: Callable[[], Capabilities]
+    ) -> None:
+        self._terms = terms
+        self._gate = gate
+        self._capabilities = capabilities
+        self._offered = Capabilities(smtputf8=False, dsn=False)
+        self._extended = False
+        self._speaker = peer
+        self._helo = ""
+        self._named_helo = ""
+        self._forwarded: dict[str, str | None] = {}
+        self._exchange: Exchange | None = None
+        self._tries = 0
+        self._sender = ""
+        self._mail = MailParameters()
+        self._recipients: list[Recipient] = []
+        self._refused = 0
+        self._pending: Recipient | None = None
+        self.id = session_id
+        self.peer = peer
+        self.connected_client = terms.access.own_client(peer)
+        self.phase = Phase.FRESH
+        self.errors = 0
+        self._idle = 0
+        self.tls = ""
+        self.user = ""
+        self.credentials: Credentials | None = None
+
+    # What the shell asks and tells.
+
+    @property
+    def client(self) -> str | None:
+        """The named client: what XFORWARD says for this message, else what PROXY or XCLIENT said, else the peer."""
+        return self._forwarded.get("ADDR", self.connected_client)
+
+    @property
+    def pending(self) -> str:
+        """The recipient to verify."""
+        return self._pending.address if self._pending else ""
+
+    @property
+    def limit(self) -> int:
+        """The greatest message taken now, in octets: ours, and no more than every route takes."""
+        size = self._offered.size
+        return min(size, self._terms.message_bytes) if size else self._terms.message_bytes
+
+    def greeting(self) -> Step:
+        """The 220 line."""
+        return Step(Reply(220, "", f"{self._terms.hostname} ESMTP Sealgate"))
+
+    def line(self, line: bytes | Bad, *, more: bool = False) -> Step:
+        """One command line without its CRLF. ``more``: the client has already sent something behind it."""
+        if isinstance(line, Bad):
+            reply = say.BAD_LINE[line]
+            return self._counted(Step(reply, Then.GO_ON if line is Bad.LONG_LINE else Then.CLOSE))
+        if self.phase is Phase.LOGIN:
+            return self._counted(self._login_line(line, more=more))
+        return self._counted(self._command(line, more=more))
+
+    def envelope(self, message_id: str, received_at: datetime) -> Envelope:
+        """What SMTP said about the message whose DATA was accepted."""
+        mail = self._mail
+        return Envelope(
+            id=message_id,
+            session=self.id,
+            listener=self._terms.listener,
+            direction=self._terms.access.direction,
+            received_at=received_at,
+            client=self.client,
+            hop=self.peer,
+            helo=self._forwarded.get("HELO") or self._named_helo or self._helo,
+            tls=self.tls,
+            user=self.user,
+            sender=self._sender,
+            recipients=tuple(self._recipients),
+            body=mail.body,
+            smtputf8=mail.smtputf8,
+            ret=mail.ret,
+            envid=mail.envid,
+        )
+
+    def finished(self, outcome: Reply | Bad) -> Step:
+        """The message has its answer, or was refused as it came in; the next may follow."""
+        self._reset()
+        reply = say.BAD_DATA[outcome] if isinstance(outcome, Bad) else outcome
+        if reply.positive:
+            # Errors count between deliveries: a client that delivers isn't probing.
+            self.errors = self._idle = 0
+        elif reply.code >= 500:
+            # The message's own answer is always said; too many errors end the session at the next command.
+            self.errors += 1
+        return Step(reply)
+
+    def secured(self, protocol: str) -> None:
+        """TLS is up (``TLSv1.3``): everything said in clear is forgotten (RFC 3207 4.2)."""
+        self.tls = protocol
+        self.connected_client = self._terms.access.own_client(self._speaker)
+        self._named_helo = ""
+        self._restart()
+
+    def proxied(self, source: str | None) -> None:
+        """A trusted hop's PROXY header; None when it names nobody."""
+        if source is not None:
+            # From now on it is the source that speaks: it gets no trust from the proxy it came through.
+            self._speaker = source
+            self.connected_client = self._terms.access.own_client(source)
+
+    def authenticated(self, login: str | None) -> Step:
+        """The credentials were right (the login), or wrong (None)."""
+        self.credentials = None
+        if login is not None:
+            self.user = login
+            return Step(say.AUTHENTICATED)
+        self._tries += 1
+        if self._tries >= MAX_AUTH_TRIES:
+            return Step(say.TOO_MANY_LOGINS, Then.CLOSE)
+        return self._counted(Step(say.BAD_LOGIN))
+
+    def not_authenticated(self) -> Step:
+        """The credentials couldn't be checked now."""
+        self.credentials = None
+        return Step(say.AUTH_LATER)
+
+    def verified(self, refusal: Reply | None) -> Step:
+        """The next hop knows the recipient (None), or why it doesn't take it."""
+        recipient, self._pending = self._pending, None
+        assert recipient is not None, "verified() answers Then.VERIFY"
+        if refusal is None:
+            return self._accept(recipient)
+        self._refused += 1
+        return self._counted(Step(refusal))
+
+    # The verbs.
+
+    def _command(self, line: bytes, *, more: bool) -> Step:
+        verb, _, argument = line.decode("utf-8", "surrogateescape").partition(" ")
+        verb = verb.upper()
+        allowed = TRANSITIONS.get(verb)
+        if allowed is None or (verb in ("XCLIENT", "XFORWARD") and not self._terms.xclient):
+            return Step(say.LINE_TOO_LONG if len(line) + 2 > LINE_LIMIT else say.UNKNOWN_VERB)
+        if len(line) + 2 > LINE_LIMITS.get(verb, LINE_LIMIT):
+            return Step(say.LINE_TOO_LONG)
+        if more and verb in LAST_IN_GROUP:
+            return Step(say.TOO_EARLY, Then.CLOSE)
+        if self._terms.tls_required and not self.tls and verb not in BEFORE_TLS:
+            return Step(say.TLS_FIRST)
+        if self.phase not in allowed:
+            return Step(self._out_of_order(verb))
+        if verb in IDLE:
+            self._idle += 1
+            if self._idle > MAX_IDLE:
+                return Step(say.TOO_MANY_ERRORS, Then.CLOSE)
+        return _VERBS[verb](self, argument.strip(" \t"))
+
+    def _out_of_order(self, verb: str) -> Reply:
+        if self.phase is Phase.FRESH:
+            return say.HELLO_FIRST
+        if verb == "DATA" and self.phase is Phase.MAIL:
+            return say.NONE_ACCEPTED if self._refused else say.RCPT_FIRST
+        return say.MAIL_FIRST if verb in ("RCPT", "DATA") else say.IN_MESSAGE
+
+    def _counted(self, step: Step) -> Step:
+        """Count a refusal; too many end the session."""
+        if step.reply.code < 500 or step.then is Then.CLOSE:
+            return step
+        self.errors += 1
+        return Step(say.TOO_MANY_ERRORS, Then.CLOSE) if self.errors > self._terms.errors else step
+
+    def _reset(self) -> None:
+        """End the message, if one is under way."""
+        self._mail = MailParameters()
+        self._sender = ""
+        self._recipients = []
+        self._refused = 0
+        self._forwarded = {}
+        self._gate.reserve(0)
+        if self.phase in (Phase.MAIL, Phase.RCPT):
+            self.phase = Phase.READY
+
+    def _restart(self) -> None:
+        """As after connecting."""
+        self._reset()
+        self.phase = Phase.FRESH
+        self._helo = ""
+        self._extended = False
+        self.user = ""
+
+    def on_helo(self, argument: str) -> Step:
+        """HELO (RFC 5321 4.1.1.1)."""
+        if not _is_helo(argument):
+            return Step(say.BAD_HELO)
+        self._reset()
+        self._helo, self._extended, self.phase = argument, False, Phase.READY
+        self._offered = Capabilities(smtputf8=False, dsn=False, size=self._capabilities().size)
+        return Step(Reply(250, "", self._terms.hostname))
+
+    def on_ehlo(self, argument: str) -> Step:
+        """EHLO: offers no more than every route can do."""
+        if not _is_helo(argument):
+            return Step(say.BAD_HELO)
+        self._reset()
+        self._helo, self._extended, self.phase = argument, True, Phase.READY
+        self._offered = offered = self._capabilities()
+        terms = self._terms
+        lines = ["PIPELINING", f"SIZE {self.limit}", "8BITMIME", "ENHANCEDSTATUSCODES"]
+        if offered.smtputf8:
+            lines.append("SMTPUTF8")
+        if offered.dsn:
+            lines.append("DSN")
+        if terms.tls and not self.tls:
+            lines.append("STARTTLS")
+        if terms.auth and self.tls and not self.user:
+            lines.append("AUTH PLAIN LOGIN")
+        if terms.xclient and self._speaker in terms.access.trusted:
+            lines += ["XCLIENT " + " ".join(XCLIENT_NAMES), "XFORWARD " + " ".join(XFORWARD_NAMES)]
+        return Step(Reply(250, "", terms.hostname), lines=tuple(lines))
+
+    def on_starttls(self, argument: str) -> Step:
+        """STARTTLS (RFC 3207)."""
+        if not self._terms.tls:
+            return Step(say.NOT_OFFERED)
+        if self.tls:
+            return Step(say.TLS_ACTIVE)
+        if argument:
+            return Step(say.SYNTAX)
+        return Step(say.READY_FOR_TLS, Then.START_TLS)
+
+    def on_auth(self, argument: str) -> Step:
+        """AUTH (RFC 4954): over TLS only."""
+        if not self._terms.auth or not self._extended:
+            return Step(say.NOT_OFFERED)
+        if not self.tls:
+            return Step(say.AUTH_NEEDS_TLS)
+        if self.user:
+            return Step(say.AUTH_DONE)
+        if not self._gate.may_authenticate(self.connected_client):
+            return Step(say.AUTH_LATER)
+        self._exchange = Exchange()
+        return self._login_step(self._exchange.start(argument))
+
+    def _login_line(self, line: bytes, *, more: bool) -> Step:
+        self.phase = Phase.READY
+        if more:
+            return Step(say.TOO_EARLY, Then.CLOSE)
+        assert self._exchange is not None, "the phase is LOGIN"
+        return self._login_step(self._exchange.answer(line.decode("utf-8", "surrogateescape")))
+
+    def _login_step(self, answer: Reply | Credentials) -> Step:
+        if isinstance(answer, Credentials):
+            self._exchange, self.credentials = None, answer
+            return Step(say.OK, Then.CHECK_LOGIN)
+        if answer.code == 334:
+            self.phase = Phase.LOGIN
+        else:
+            self._exchange = None
+        return Step(answer)
+
+    def on_xclient(self, argument: str) -> Step:
+        """XCLIENT: the hop says who the client is; the session starts anew (Postfix XCLIENT_README)."""
+        found = self._attributes(argument, XCLIENT_NAMES)
+        if isinstance(found, Reply):
+            return Step(found)
+        self._restart()
+        if "ADDR" in found:
+            self.connected_client = found["ADDR"]
+        self._named_helo = found.get("HELO") or self._named_helo
+        if self._terms.auth:
+            self.user = found.get("LOGIN") or ""
+        return Step(self.greeting().reply, Then.RENAMED)
+
+    def on_xforward(self, argument: str) -> Step:
+        """XFORWARD: the hop says who sent the next message (Postfix XFORWARD_README)."""
+        found = self._attributes(argument, XFORWARD_NAMES)
+        if isinstance(found, Reply):
+            return Step(found)
+        self._forwarded |= found
+        return Step(say.OK)
+
+    def _attributes(self, argument: str, names: tuple[str, ...]) -> dict[str, str | None] | Reply:
+        if self._speaker not in self._terms.access.trusted:
+            return say.NOT_TRUSTED
+        try:
+            found = attributes(argument, names)
+            if "ADDR" in found:
+                found["ADDR"] = address(found["ADDR"])
+        except ParameterError as error:
+            return Reply(501, "5.5.4", str(error))
+        return found
+
+    def on_mail(self, argument: str) -> Step:
+        """MAIL FROM (RFC 5321 4.1.1.2)."""
+        terms = self._terms
+        if terms.access.direction is Direction.SUBMISSION and not self.user:
+            return Step(say.AUTH_FIRST)
+        refusal = terms.access.sender(self.client)
+        if refusal is not None:
+            return Step(refusal)
+        if argument[:5].upper() != "FROM:":
+            return Step(say.SYNTAX)
+        try:
+            sender, rest = path(argument[5:].lstrip(" "), utf8=True, sender=True)
+            if rest and not self._extended:
+                return Step(say.NOT_OFFERED_PARAMETER)
+            mail = mail_parameters(rest, self._offered, auth=terms.auth)
+        except (AddressError, ParameterError, NotOfferedError) as error:
+            return Step(_malformed(error, "5.1.7"))
+        if not mail.smtputf8 and not str(sender).isascii():
+            return Step(say.NEEDS_UTF8)
+        if mail.size > self.limit:
+            return Step(say.TOO_BIG)
+        if not self._gate.may_send(self.client):
+            return Step(say.TOO_MANY_MESSAGES)
+        if not self._gate.reserve(mail.size or min(terms.reserve_bytes, self.limit)):
+            return Step(say.NO_MEMORY)
+        self._sender, self._mail, self.phase = str(sender), mail, Phase.MAIL
+        return Step(say.SENDER_OK)
+
+    def on_rcpt(self, argument: str) -> Step:
+        """RCPT TO (RFC 5321 4.1.1.3)."""
+        if argument[:3].upper() != "TO:":
+            return Step(say.SYNTAX)
+        try:
+            box, rest = path(argument[3:].lstrip(" "), utf8=self._mail.smtputf8, sender=False)
+            parameters = rcpt_parameters(rest, self._offered)
+        except (AddressError, ParameterError, NotOfferedError) as error:
+            self._refused += 1
+            return Step(_malformed(error, "5.1.3"))
+        if rest and not self._extended:
+            return Step(say.NOT_OFFERED_PARAMETER)
+        if len(self._recipients) >= self._terms.recipients:
+            return Step(say.TOO_MANY_RECIPIENTS)
+        target = self._terms.access.recipient(box)
+        if isinstance(target, Reply):
+            self._refused += 1
+            return Step(target)
+        recipient = Recipient(str(target), parameters.notify, parameters.orcpt)
+        if self._terms.verify:
+            self._pending = recipient
+            return Step(say.RECIPIENT_OK, Then.VERIFY)
+        return self._accept(recipient)
+
+    def _accept(self, recipient: Recipient) -> Step:
+        self._recipients.append(recipient)
+        self.phase = Phase.RCPT
+        return Step(say.RECIPIENT_OK)
+
+    def on_data(self, argument: str) -> Step:
+        """DATA (RFC 5321 4.1.1.4)."""
+        return Step(say.SYNTAX) if argument else Step(say.SEND_DATA, Then.READ_DATA)
+
+    def on_rset(self, argument: str) -> Step:
+        """RSET."""
+        if argument:
+            return Step(say.SYNTAX)
+        self._reset()
+        return Step(say.OK)
+
+    def on_noop(self, argument: str) -> Step:
+        """NOOP; its argument means nothing (RFC 5321 4.1.1.9)."""
+        return Step(say.OK)
+
+    def on_vrfy(self, argument: str) -> Step:
+        """VRFY: no list of recipients is given away (RFC 5321 7.3)."""
+        return Step(say.CANNOT_VERIFY if argument else say.SYNTAX)
+
+    def on_expn(self, argument: str) -> Step:
+        """EXPN."""
+        return Step(say.NO_EXPANSION)
+
+    def on_help(self, argument: str) -> Step:
+        """HELP."""
+        return Step(say.HELP)
+
+    def on_quit(self, argument: str) -> Step:
+        """QUIT."""
+        return Step(say.SYNTAX) if argument else Step(say.BYE, Then.CLOSE)
+
+
+_VERBS: dict[str, Callable[[Session, str], Step]] = {
+    "HELO": Session.on_helo,
+    "EHLO": Session.on_ehlo,
+    "STARTTLS": Session.on_starttls,
+    "AUTH": Session.on_auth,
+    "XCLIENT": Session.on_xclient,
+    "XFORWARD": Session.on_xforward,
+    "MAIL": Session.on_mail,
+    "RCPT": Session.on_rcpt,
+    "DATA": Session.on_data,
+    "RSET": Session.on_rset,
+    "NOOP": Session.on_noop,
+    "VRFY": Session.on_vrfy,
+    "EXPN": Session.on_expn,
+    "HELP": Session.on_help,
+    "QUIT": Session.on_quit,
+}
+
+
+def _is_helo(argument: str) -> bool:
+    """A name or literal of printable ASCII in one word: what it says is judged elsewhere, what it can break is refused here."""
+    return 0 < len(argument) <= MAX_HELO and argument.isascii() and argument.isprintable() and " " not in argument
+
+
+def _malformed(error: Exception, enhanced: str) -> Reply:
+    if isinstance(error, NotOfferedError):
+        return say.NOT_OFFERED_PARAMETER
+    if isinstance(error, ParameterError):
+        return Reply(501, "5.5.4", str(error))
+    if isinstance(error, AddressError) and error.utf8:
+        return say.NEEDS_UTF8
+    return Reply(501, enhanced, str(error))
