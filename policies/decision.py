@@ -1,5 +1,6 @@
 """What a policy may say. A decision is a join: adding a rule never weakens the result (law 4)."""
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -22,16 +23,98 @@ class Title:
     en: str
 
 
+DISPOSITIONS: dict[Disposition, Title] = {
+    Disposition.DELIVER: Title("投递（可带处理，如加密、加标记）", "Deliver, with treatments if any are named"),
+    Disposition.DELAY: Title(
+        "延迟投递：过了 delay 所写的时间再判一次后发出", "Wait for the time in delay, then judge again and send"
+    ),
+    Disposition.APPROVE: Title("等待审批：有权的人放行或拒绝", "Wait until someone entitled releases or rejects it"),
+    Disposition.QUARANTINE: Title("隔离：只有管理员可以放行", "Quarantine: only an operator may release it"),
+    Disposition.REJECT: Title(
+        "拒收：在 SMTP 会话里答 5xx，不留内容", "Refuse with 5xx inside the SMTP session; no content is kept"
+    ),
+}
+"""What each disposition means, for the reference page."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Treatment:
     """Something done to a message before it leaves: ``kind`` from the table in gateway.treatments, ``value`` its parameter.
 
-    Kinds: tag (header line), banner, strip, redirect, copy, encrypt, notify-sender. Built-in and user rules name them as ``"encrypt"`` or
-    ``"tag:X-Sealgate-Flag=money"``.
+    Kinds stand in ``TREATMENTS``. Built-in and user rules name them as ``"encrypt"`` or ``"tag:X-Sealgate-Flag=money"``.
     """
 
     kind: str
     value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TreatmentKind:
+    """One row of the treatment table: what a rule may name, and whether a value must or may follow the colon.
+
+    ``value`` is ``"none"``, ``"optional"`` or ``"required"``; ``values`` closes the choice where it isn't empty. ``in_session`` says
+    whether mail so treated may still be relayed inside the client's session.
+    """
+
+    name: str
+    value: str
+    title: Title
+    values: tuple[str, ...] = ()
+    in_session: bool = True
+
+
+ENCRYPT_ORDER = ("", "tls", "zip", "pdf", "portal", "openpgp", "smime")
+"""From any way at all to the strictest: a join of two keeps the later one."""
+
+TREATMENTS: tuple[TreatmentKind, ...] = (
+    TreatmentKind(
+        "tag",
+        "required",
+        Title("加一个邮件头：tag:名称=内容", "Adds a header field: tag:Name=text, or tag:text for X-Sealgate-Tag"),
+    ),
+    TreatmentKind(
+        "banner",
+        "optional",
+        Title("正文顶部加提示横幅：banner:哪一条", "Puts a warning at the top of the body: banner:which"),
+    ),
+    TreatmentKind(
+        "footer",
+        "optional",
+        Title("正文末尾加声明：footer:哪一条", "Puts a notice at the end of the body: footer:which"),
+    ),
+    TreatmentKind(
+        "strip",
+        "optional",
+        Title(
+            "拿掉触发规则的附件，换成双语说明；原件留存",
+            "Replaces the offending attachment by a bilingual note; the original is kept",
+        ),
+        in_session=False,
+    ),
+    TreatmentKind(
+        "redirect",
+        "required",
+        Title("改投：redirect:地址", "Sends it to another address: redirect:address"),
+        in_session=False,
+    ),
+    TreatmentKind("copy", "required", Title("抄送一份：copy:地址", "Sends a copy: copy:address"), in_session=False),
+    TreatmentKind(
+        "encrypt",
+        "optional",
+        Title(
+            "加密后才外发；没有可用的办法就扣下，绝不明文外发",
+            "Leaves encrypted only; with no way to encrypt it is held, never in the clear",
+        ),
+        ENCRYPT_ORDER[1:],
+    ),
+    TreatmentKind(
+        "notify-sender", "none", Title("告知发件人邮件的处理情况", "Tells the sender what became of the mail")
+    ),
+    TreatmentKind(
+        "notify-recipient", "none", Title("告知收件人有一封邮件被扣下", "Tells the recipient that a mail was held")
+    ),
+)
+"""Every treatment a rule may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +124,7 @@ class Reason:
     ``version`` is the hash of the rule with the dictionaries it names: a waiver (law 7) names both. ``waivable`` is False where no
     person may release (malware). ``approvers`` are groups or addresses entitled to answer, empty: any operator with the role.
     ``delay_s`` is the waiting time of a DELAY. ``enhanced`` is the status code of a REJECT (RFC 3463, RFC 7372).
+    ``keep_content`` is False where the law forbids storing what was sent (state secrets): then no blob is written for anyone.
     """
 
     rule: str
@@ -52,22 +136,73 @@ class Reason:
     approvers: tuple[str, ...] = ()
     delay_s: int = 0
     part: str | None = None
+    keep_content: bool = True
+
+
+CONFLICT = "conflict"
+"""The rule name of the reason that redirects disagree; no rule of a file may be called so."""
+
+_CONFLICT_TITLE = Title(
+    "几条规则要改投不同的地址，须由人决定", "Rules redirect to different addresses; someone has to decide"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do for one recipient. ``a | b`` is the strictest of both with all treatments and reasons, in a stable order."""
+    """What to do for one recipient.
+
+    ``a | b`` is the strictest of both with all reasons, in a stable order, and the joined treatments: the stricter ``encrypt``; every
+    ``tag``, ``banner``, ``footer``, ``copy``; redirects that differ are at least APPROVE with reason ``conflict``, and both are kept
+    in ``treatments`` so that whoever answers sees them. The join is commutative, associative, idempotent and monotone on anything
+    that came out of a join.
+    """
 
     disposition: Disposition = Disposition.DELIVER
     treatments: frozenset[Treatment] = frozenset()
     reasons: tuple[Reason, ...] = field(default=())
 
     def __or__(self, other: "Decision") -> "Decision":
+        treatments = _strictest(self.treatments | other.treatments)
+        disposition = max(self.disposition, other.disposition)
+        reasons = {reason for reason in (*self.reasons, *other.reasons) if reason.rule != CONFLICT}
+        conflict = _conflict(treatments)
+        if conflict is not None:
+            reasons.add(conflict)
+            disposition = max(disposition, conflict.disposition)
         return Decision(
-            max(self.disposition, other.disposition),
-            self.treatments | other.treatments,
-            tuple(sorted({*self.reasons, *other.reasons}, key=lambda reason: (-reason.disposition, reason.rule, reason.version))),
+            disposition,
+            treatments,
+            tuple(
+                sorted(
+                    reasons,
+                    key=lambda reason: (
+                        -reason.disposition,
+                        reason.rule,
+                        reason.version,
+                        reason.part or "",
+                        repr(reason),
+                    ),
+                )
+            ),
         )
+
+
+def _strictest(treatments: frozenset[Treatment]) -> frozenset[Treatment]:
+    """Keep one ``encrypt``: the last in ENCRYPT_ORDER. A way we don't know counts as stricter than all we know."""
+    ways = [treatment for treatment in treatments if treatment.kind == "encrypt"]
+    if len(ways) < 2:
+        return treatments
+    best = max(ways, key=lambda way: (ENCRYPT_ORDER.index(way.value) if way.value in ENCRYPT_ORDER else 99, way.value))
+    return frozenset(treatment for treatment in treatments if treatment.kind != "encrypt" or treatment == best)
+
+
+def _conflict(treatments: frozenset[Treatment]) -> Reason | None:
+    """The reason that stands for redirects that differ: a function of the treatments alone, so that the join stays associative."""
+    targets = sorted(treatment.value for treatment in treatments if treatment.kind == "redirect")
+    if len(targets) < 2:
+        return None
+    version = "sha256:" + hashlib.sha256("\n".join(targets).encode()).hexdigest()[:32]
+    return Reason(CONFLICT, version, Disposition.APPROVE, _CONFLICT_TITLE)
 
 
 DELIVER = Decision()

@@ -1,0 +1,486 @@
+"""All that a rule may look at, for one recipient. Unknown is ``None``: it matches in ``when`` and not in ``unless`` (law 4)."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+import idna
+
+from policies.decision import Title
+from policies.mailbox import from_addresses
+from scanners.finding import Finding
+from scanners.message import Direction, Header, Message, Part, Recipient
+
+Value = str | bool | int | frozenset[str] | None
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+COUNTERS = ("sent_hour", "sent_day", "recipients_day")
+"""Counters the gateway may keep for a sender: messages in the last hour and day, different recipients in the last day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known beyond the mail, for one recipient; the gateway fills it. ``None``: not known.
+
+    ``now`` is the local time at which the mail is judged. ``first_contact`` is True when the company never wrote to the outside
+    party of this mail before. ``country`` is the recipient's, ISO 3166 alpha-2. ``counters`` has names from COUNTERS.
+    """
+
+    local_domains: frozenset[str] = frozenset()
+    sender_groups: frozenset[str] | None = None
+    recipient_groups: frozenset[str] | None = None
+    first_contact: bool | None = None
+    country: str | None = None
+    now: datetime | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What is the same for every recipient of a message, worked out once.
+
+    ``by_code`` holds the findings of each code; ``bodies`` maps the path of each body part to its media type. ``headers`` is ``None``
+    when only the findings of a past mail are known (replay).
+    """
+
+    direction: str
+    listener: str | None
+    user: str | None
+    tls: str | None
+    client: str | None
+    size: int | None
+    sender: str | None
+    sender_domain: str | None
+    from_address: str | None
+    from_domain: str | None
+    subject: str | None
+    recipients: int | None
+    headers: tuple[Header, ...] | None
+    names: frozenset[str] | None
+    types: frozenset[str] | None
+    attachments: int | None
+    by_code: Mapping[str, tuple[Finding, ...]]
+    bodies: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts for one recipient."""
+
+    common: Common
+    recipient: str | None
+    recipient_domain: str | None
+    context: Context
+
+
+def domain_of(address: str) -> str:
+    """The domain in lower case and, where it is not ASCII, as A-labels; ``""`` for the null sender."""
+    return fold_domain(address.rpartition("@")[2]) if "@" in address else ""
+
+
+def fold_domain(domain: str) -> str:
+    """One spelling for a domain: lower case, no final dot, A-labels. What isn't a valid IDN stays as it came, in lower case."""
+    domain = domain.rstrip(".").lower()
+    if domain.isascii():
+        return domain
+    try:
+        return idna.encode(domain[:255], uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return domain
+
+
+def fold_address(address: str) -> str:
+    """One spelling for an address: lower case (no server that matters tells cases of a local part apart), the domain folded."""
+    local, at, domain = address.rpartition("@")
+    return f"{local.lower()}@{fold_domain(domain)}" if at else address.lower()
+
+
+def index_findings(findings: Iterable[Finding]) -> dict[str, tuple[Finding, ...]]:
+    """The findings by code, in the order they came."""
+    by_code: dict[str, tuple[Finding, ...]] = {}
+    for finding in findings:
+        by_code[finding.code] = (*by_code.get(finding.code, ()), finding)
+    return by_code
+
+
+def common(message: Message, findings: Sequence[Finding]) -> Common:
+    """Work out what all recipients share. Linear in headers, parts and findings."""
+    envelope = message.envelope
+    by_code = index_findings(findings)
+    bodies: dict[str, str] = {}
+    attached: list[Part] = []
+    for part in message.parts:
+        if part.is_body:
+            bodies[part.path] = part.media_type
+        else:
+            attached.append(part)
+    author = _author(message, by_code)
+    return Common(
+        direction=envelope.direction.value,
+        listener=envelope.listener,
+        user=envelope.user,
+        tls=envelope.tls,
+        client=envelope.client,
+        size=len(message.raw),
+        sender=fold_address(envelope.sender),
+        sender_domain=domain_of(envelope.sender),
+        from_address=author,
+        from_domain=_author_domain(author, by_code),
+        subject=message.subject,
+        recipients=len(envelope.recipients),
+        headers=message.headers,
+        names=frozenset(part.filename.lower() for part in attached if part.filename),
+        types=frozenset(kind for part in attached for kind in (part.media_type, part.declared) if kind),
+        attachments=sum("!" not in part.path for part in attached),
+        by_code=by_code,
+        bodies=bodies,
+    )
+
+
+def build(
+    message: Message, findings: Sequence[Finding], context: Context, recipient: Recipient, shared: Common | None = None
+) -> Facts:
+    """The facts for one recipient; ``shared`` from ``common()`` saves working it out again for the next."""
+    return Facts(
+        shared or common(message, findings), fold_address(recipient.address), domain_of(recipient.address), context
+    )
+
+
+def build_each(
+    message: Message, findings: Sequence[Finding], contexts: Sequence[tuple[Recipient, Context]]
+) -> tuple[Facts, ...]:
+    """The facts for every recipient of a message; what they share is worked out once."""
+    shared = common(message, findings)
+    return tuple(build(message, findings, context, recipient, shared) for recipient, context in contexts)
+
+
+def _author(message: Message, by_code: Mapping[str, tuple[Finding, ...]]) -> str | None:
+    """The one address in From; ``None`` when there isn't exactly one, for then nobody knows whom a reader sees."""
+    if "auth.from.ambiguous" in by_code:
+        return None
+    fields = message.all("from")
+    if len(fields) != 1:
+        return None
+    found = from_addresses(fields[0].raw)
+    return fold_address(found[0]) if len(found) == 1 else None
+
+
+def _author_domain(author: str | None, by_code: Mapping[str, tuple[Finding, ...]]) -> str | None:
+    """The domain that DMARC was judged for where it was, since that is whom authentication speaks of; else the one in From."""
+    if "auth.from.ambiguous" in by_code:
+        return None
+    for code in ("auth.dmarc.pass", "auth.dmarc.fail"):
+        about = by_code[code][0].about if code in by_code else ""
+        if about:
+            return fold_domain(about)
+    return domain_of(author) if author is not None else None
+
+
+# What each fact reads -------------------------------------------------------------------------------------------------
+
+
+class Kind(Enum):
+    """What sort of value a fact has, and so which comparisons a rule may use."""
+
+    TEXT = "text"
+    DOMAIN = "domain"
+    YESNO = "yes/no"
+    NUMBER = "number"
+    WORDS = "words"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One name a rule may use. ``values`` closes the choice where it isn't empty; ``needs`` names the Context field it reads."""
+
+    name: str
+    kind: Kind
+    title: Title
+    read: Callable[[Facts], Value]
+    values: tuple[str, ...] = ()
+    needs: str = ""
+
+
+def _outside(domain: str | None, facts: Facts) -> bool | None:
+    return None if domain is None else domain not in facts.context.local_domains
+
+
+def _sender_outside(facts: Facts) -> bool | None:
+    if facts.common.sender == "":
+        return facts.common.direction == Direction.INBOUND
+    return _outside(facts.common.sender_domain, facts)
+
+
+def _from_local(facts: Facts) -> bool | None:
+    domain = facts.common.from_domain
+    if domain is None:
+        return None
+    return any(domain == ours or domain.endswith("." + ours) for ours in facts.context.local_domains)
+
+
+def _from_authenticated(facts: Facts) -> bool | None:
+    """DMARC passed, or a DKIM signature of the From domain or of a parent of it did. Unknown when DNS or the scanner failed."""
+    by_code, domain = facts.common.by_code, facts.common.from_domain
+    if "auth.from.ambiguous" in by_code:
+        return False
+    if "auth.dmarc.pass" in by_code:
+        return True
+    for finding in by_code.get("auth.dkim.pass", ()):
+        signer = fold_domain(finding.about)
+        if domain and "." in signer and (domain == signer or domain.endswith("." + signer)):
+            return True
+    failed = any(finding.about.startswith("auth") for finding in by_code.get("scanner.failed", ()))
+    return None if failed or "auth.dmarc.temperror" in by_code or "auth.dkim.temperror" in by_code else False
+
+
+def _header(facts: Facts, name: str) -> str | None:
+    if facts.common.headers is None:
+        return None
+    return next((header.text for header in facts.common.headers if header.key == name), "")
+
+
+def _has_header(*names: str) -> Callable[[Facts], bool | None]:
+    def read(facts: Facts) -> bool | None:
+        if facts.common.headers is None:
+            return None
+        return any(header.key in names for header in facts.common.headers)
+
+    return read
+
+
+def _automatic(facts: Facts) -> bool | None:
+    value = _header(facts, "auto-submitted")
+    return None if value is None else value.strip().lower() not in ("", "no")
+
+
+def _content(facts: Facts) -> tuple[str, str] | None:
+    value = _header(facts, "content-type")
+    if value is None:
+        return None
+    kind, _, rest = value.lower().partition(";")
+    return kind.strip(), rest
+
+
+def _signed(facts: Facts) -> bool | None:
+    found = _content(facts)
+    return (
+        None if found is None else found[0] == "multipart/signed" or ("signed-data" in found[1] and "pkcs7" in found[0])
+    )
+
+
+def _encrypted(facts: Facts) -> bool | None:
+    found = _content(facts)
+    if found is None:
+        return None
+    return found[0] == "multipart/encrypted" or ("pkcs7-mime" in found[0] and "signed-data" not in found[1])
+
+
+def _extensions(facts: Facts) -> frozenset[str] | None:
+    names = facts.common.names
+    return None if names is None else frozenset(name.rpartition(".")[2] for name in names if "." in name)
+
+
+def _hour(facts: Facts) -> int | None:
+    return facts.context.now.hour if facts.context.now else None
+
+
+def _weekday(facts: Facts) -> str | None:
+    return WEEKDAYS[facts.context.now.weekday()] if facts.context.now else None
+
+
+def _counter(name: str) -> Callable[[Facts], int | None]:
+    return lambda facts: facts.context.counters.get(name)
+
+
+_COUNTER_TITLES = {
+    "sent_hour": Title("发件人最近一小时的邮件数", "messages of the sender in the last hour"),
+    "sent_day": Title("发件人最近一天的邮件数", "messages of the sender in the last day"),
+    "recipients_day": Title("发件人最近一天的不同收件人数", "different recipients of the sender in the last day"),
+}
+
+FACTS: Mapping[str, Fact] = {
+    fact.name: fact
+    for fact in (
+        Fact(
+            "direction",
+            Kind.TEXT,
+            Title("方向", "which way the mail goes"),
+            lambda facts: facts.common.direction,
+            tuple(direction.value for direction in Direction),
+        ),
+        Fact(
+            "listener",
+            Kind.TEXT,
+            Title("接收它的监听端口名", "name of the listener it came by"),
+            lambda facts: facts.common.listener,
+        ),
+        Fact(
+            "sender.address",
+            Kind.TEXT,
+            Title("信封发件人地址（退信为空）", "envelope sender; empty for a bounce"),
+            lambda facts: facts.common.sender,
+        ),
+        Fact(
+            "sender.domain",
+            Kind.DOMAIN,
+            Title("信封发件人的域", "domain of the envelope sender"),
+            lambda facts: facts.common.sender_domain,
+        ),
+        Fact(
+            "sender.groups",
+            Kind.WORDS,
+            Title("发件人所在的组", "groups the sender belongs to"),
+            lambda facts: facts.context.sender_groups,
+            needs="sender_groups",
+        ),
+        Fact(
+            "sender.outside",
+            Kind.YESNO,
+            Title("发件人在本公司之外", "the sender is outside the company"),
+            _sender_outside,
+        ),
+        Fact(
+            "sender.login",
+            Kind.TEXT,
+            Title("发信登录名（SMTP AUTH）", "login used to send (SMTP AUTH)"),
+            lambda facts: facts.common.user,
+        ),
+        Fact(
+            "from.address",
+            Kind.TEXT,
+            Title("信头 From 的地址（读者看到的）", "address in From, which the reader sees"),
+            lambda facts: facts.common.from_address,
+        ),
+        Fact(
+            "from.domain",
+            Kind.DOMAIN,
+            Title("信头 From 的域", "domain in From"),
+            lambda facts: facts.common.from_domain,
+        ),
+        Fact(
+            "from.local", Kind.YESNO, Title("信头 From 是本公司的域", "From names one of our own domains"), _from_local
+        ),
+        Fact(
+            "from.authenticated",
+            Kind.YESNO,
+            Title(
+                "信头 From 的域通过了认证（DMARC，或本域的 DKIM）",
+                "the domain in From is authenticated (DMARC, or its own DKIM)",
+            ),
+            _from_authenticated,
+        ),
+        Fact("recipient.address", Kind.TEXT, Title("收件人地址", "recipient address"), lambda facts: facts.recipient),
+        Fact(
+            "recipient.domain",
+            Kind.DOMAIN,
+            Title("收件人的域", "domain of the recipient"),
+            lambda facts: facts.recipient_domain,
+        ),
+        Fact(
+            "recipient.groups",
+            Kind.WORDS,
+            Title("收件人所在的组", "groups the recipient belongs to"),
+            lambda facts: facts.context.recipient_groups,
+            needs="recipient_groups",
+        ),
+        Fact(
+            "recipient.outside",
+            Kind.YESNO,
+            Title("收件人在本公司之外", "the recipient is outside the company"),
+            lambda facts: _outside(facts.recipient_domain, facts),
+        ),
+        Fact(
+            "recipient.country",
+            Kind.TEXT,
+            Title(
+                "收件人所在国家（两位字母，如 de；按域名推断）",
+                "country of the recipient, two letters such as de; inferred from the domain",
+            ),
+            lambda facts: facts.context.country.lower() if facts.context.country else None,
+            needs="country",
+        ),
+        Fact(
+            "recipients", Kind.NUMBER, Title("收件人个数", "how many recipients"), lambda facts: facts.common.recipients
+        ),
+        Fact(
+            "first_contact",
+            Kind.YESNO,
+            Title("初次往来（本公司从未给对方写过信）", "first contact: the company never wrote to this party before"),
+            lambda facts: facts.context.first_contact,
+            needs="first_contact",
+        ),
+        Fact(
+            "size",
+            Kind.NUMBER,
+            Title("邮件大小（字节，可写 10MB）", "size in bytes; 10MB may be written"),
+            lambda facts: facts.common.size,
+        ),
+        Fact("subject", Kind.TEXT, Title("主题", "subject"), lambda facts: facts.common.subject),
+        Fact(
+            "attachment.names",
+            Kind.WORDS,
+            Title("附件名（小写，含压缩包内）", "names of attachments in lower case, inside archives too"),
+            lambda facts: facts.common.names,
+        ),
+        Fact(
+            "attachment.extensions",
+            Kind.WORDS,
+            Title("附件扩展名（如 xlsx）", "extensions of attachments, such as xlsx"),
+            _extensions,
+        ),
+        Fact(
+            "attachment.types",
+            Kind.WORDS,
+            Title("附件类型（声明的与实际的）", "media types of attachments, declared and true"),
+            lambda facts: facts.common.types,
+        ),
+        Fact(
+            "attachment.count",
+            Kind.NUMBER,
+            Title("附件个数", "how many attachments"),
+            lambda facts: facts.common.attachments,
+        ),
+        Fact(
+            "message.reply",
+            Kind.YESNO,
+            Title("是回复或转发（有 In-Reply-To 或 References）", "a reply: it has In-Reply-To or References"),
+            _has_header("in-reply-to", "references"),
+        ),
+        Fact(
+            "message.list",
+            Kind.YESNO,
+            Title("来自邮件列表（有 List-Id）", "from a mailing list: it has List-Id"),
+            _has_header("list-id"),
+        ),
+        Fact(
+            "message.automatic",
+            Kind.YESNO,
+            Title("自动生成（Auto-Submitted）", "sent by a machine (Auto-Submitted)"),
+            _automatic,
+        ),
+        Fact("message.signed", Kind.YESNO, Title("有 S/MIME 或 PGP 签名", "signed by S/MIME or PGP"), _signed),
+        Fact(
+            "message.encrypted", Kind.YESNO, Title("已用 S/MIME 或 PGP 加密", "encrypted by S/MIME or PGP"), _encrypted
+        ),
+        Fact("client.address", Kind.TEXT, Title("来源 IP", "address of the client"), lambda facts: facts.common.client),
+        Fact(
+            "client.tls",
+            Kind.TEXT,
+            Title("来信的 TLS 版本（无则为空）", "TLS version it came by; empty if none"),
+            lambda facts: facts.common.tls,
+        ),
+        Fact("time.hour", Kind.NUMBER, Title("当地钟点 0-23", "local hour, 0 to 23"), _hour, needs="now"),
+        Fact("time.weekday", Kind.TEXT, Title("星期几", "day of the week"), _weekday, WEEKDAYS, "now"),
+        *(
+            Fact(f"counter.{name}", Kind.NUMBER, _COUNTER_TITLES[name], _counter(name), needs="counters")
+            for name in COUNTERS
+        ),
+    )
+}
+"""Every fact a rule may name."""
+
+
+def reference() -> list[tuple[str, str, Title, tuple[str, ...]]]:
+    """Name, kind, title and allowed values of every fact, for the reference page."""
+    return [(fact.name, fact.kind.value, fact.title, fact.values) for fact in FACTS.values()]
