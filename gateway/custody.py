@@ -17,6 +17,7 @@ from gateway.recorder import Recorder, RecorderUnavailable
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.protocol import Blobs, Change, Held, Store
 from gateway.store.sealing import digest
+from gateway.treatments.addressing import spread
 from gateway.waivers import holding
 from policies.decision import Decision
 from scanners.message import Envelope
@@ -34,8 +35,24 @@ class CustodyUnavailable(Exception):
     """The message could not be made durable with us: answer 451, the client keeps it."""
 
 
+class AlreadyTaken(CustodyUnavailable):
+    """A message with this id is, or was, in custody."""
+
+
 class Busy(Exception):
     """Somebody else changed the delivery, or is about to; read it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What reception knows and leaving needs: ``head``, the trace fields that go in front of the bytes, and whether a bounce to the
+    sender hits nobody innocent (it is ours, or its domain passed SPF or aligned DMARC)."""
+
+    head: bytes = b""
+    bounceable: bool = False
+
+
+UNPROVEN = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +104,21 @@ class Custody:
         shares: Sequence[Share],
         decided: Event,
         key: MessageKey,
-        head: bytes = b"",
+        origin: Origin = UNPROVEN,
     ) -> Taken:
-        """Durable with us, and told in the log by ``decided``. Raises CustodyUnavailable: answer 451.
-
-        ``head`` are the trace fields stamped at reception; they go in front of the bytes when the message leaves.
-        """
-        taken = await self._pending(Held(envelope, envelope.id, len(raw), head), raw, shares, decided)
+        """Durable with us, and told in the log by ``decided``. Raises CustodyUnavailable: answer 451."""
+        taken = await self._pending(_held(envelope, raw, origin), raw, shares, decided)
         return await self.settle(taken, (decided,), key)
 
     async def take_deferred(
-        self, envelope: Envelope, raw: bytes, share: Share, decided: Event, head: bytes = b""
+        self, envelope: Envelope, raw: bytes, share: Share, decided: Event, origin: Origin = UNPROVEN
     ) -> Taken:
         """Blob and row durable but ``pending``: for recipients that the next hop put off, before its final dot is sent.
 
         ``decided`` is in the log already. Follow this by ``settle`` when the answer to the client will be 250, else by ``drop``.
         Whoever dies in between leaves it to the sweeper, which settles: the log has said that the message is to be delivered.
         """
-        return await self._pending(Held(envelope, envelope.id, len(raw), head), raw, (share,), decided)
+        return await self._pending(_held(envelope, raw, origin), raw, (share,), decided)
 
     async def _pending(self, held: Held, raw: bytes, shares: Sequence[Share], decided: Event) -> Taken:
         envelope = held.envelope
@@ -115,7 +129,7 @@ class Custody:
             deliveries = self._deliveries(envelope, raw, shares, decided)
             # A crash after this leaves pending rows: the sweeper asks the log whether they were told of, and settles or sweeps.
             if not await self.store.insert(held, deliveries, wrapped):
-                raise CustodyUnavailable("a message with this id is already in custody")
+                raise AlreadyTaken(envelope.id)
         except (StoreUnavailable, StoreDamaged) as error:
             raise CustodyUnavailable(str(error)) from error
         return Taken(deliveries)
@@ -266,7 +280,7 @@ class Custody:
                 owner=self._owner,
                 lease_until=at + self.times.lease,
             )
-            for share in shares
+            for share in spread(shares)
         )
 
     def _first_action(self, delivery: Delivery) -> Action:
@@ -280,6 +294,10 @@ class Custody:
         if verb is Verb.DELAY:
             return since + timedelta(seconds=max((reason.delay_s for reason in holding(decision)), default=0))
         return since + self.times.hold
+
+
+def _held(envelope: Envelope, raw: bytes, origin: Origin) -> Held:
+    return Held(envelope, envelope.id, len(raw), origin.head, origin.bounceable)
 
 
 def _told(delivery: Delivery, action: Action) -> bool:

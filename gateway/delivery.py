@@ -64,7 +64,7 @@ class Verb(StrEnum):
     DELETE = "delete"
     NOTED = "noted"
     ANSWER = "answer"
-    """Not a transition of its own: one answer per recipient, each of which is DELIVERED, DEFERRED, FAILED or STRANDED."""
+    """Not a transition of its own: one answer per recipient, each a verb of ANSWERS."""
 
 
 HELD = frozenset({State.AWAITING_APPROVAL, State.QUARANTINED, State.DELAYED})
@@ -154,7 +154,7 @@ class Addressee:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one recipient in one attempt; ``verb`` is DELIVERED, DEFERRED, FAILED or STRANDED."""
+    """What became of one recipient in one attempt; ``verb`` is one of ANSWERS."""
 
     verb: Verb
     reply: str
@@ -304,7 +304,7 @@ def _moved(delivery: Delivery, to: State, action: Action) -> Delivery:
 _LETS_GO = frozenset({Verb.QUEUE, Verb.RELEASE, Verb.ATTEMPT})
 """Steps towards the wire: each asks again whether every reason is answered, so that no single mistake lets held mail out."""
 _PROGRESS = frozenset({Verb.DEFERRED, Verb.DELIVERED, Verb.FAILED, Verb.STRANDED, Verb.RETRY, Verb.RELEASE})
-_ANSWERS = (Verb.DEFERRED, Verb.DELIVERED, Verb.FAILED, Verb.STRANDED)
+ANSWERS = (Verb.DEFERRED, Verb.DELIVERED, Verb.FAILED, Verb.STRANDED, Verb.LOSE)
 """In the order in which a split keeps the id: what still waits is what people look for under the old one."""
 
 
@@ -316,15 +316,15 @@ def _answer(
     groups: dict[Verb, list[Addressee]] = {}
     for recipient, answer in zip(delivery.recipients, action.answers, strict=True):
         groups.setdefault(answer.verb, []).append(replace(recipient, status=answer.verb.value, reply=answer.reply))
-    if unknown := groups.keys() - set(_ANSWERS):
+    if unknown := groups.keys() - set(ANSWERS):
         raise IllegalMove(delivery.state, next(iter(unknown)))
     deliveries: list[Delivery] = []
     events: list[Event] = []
-    for n, verb in enumerate(verb for verb in _ANSWERS if verb in groups):
+    for n, verb in enumerate(verb for verb in ANSWERS if verb in groups):
         step = _step(delivery, verb)
         part = replace(_moved(delivery, step.to, replace(action, verb=verb)), recipients=tuple(groups[verb]))
         if n:  # the version in the name makes it unique: a delivery has each version once
-            part = replace(part, id=f"{delivery.id}.{delivery.version}{'abc'[n - 1]}", version=1)
+            part = replace(part, id=f"{delivery.id}.{delivery.version}{'abcd'[n - 1]}", version=1)
         deliveries.append(part)
         event_id = derived_id(action.id, verb.value) if n else action.id
         events.append(_event(delivery, part, step.event, action, actor, at, event_id))

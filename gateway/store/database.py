@@ -64,6 +64,7 @@ class SqlStore:
     def __init__(self, engine: Engine, key: StoreKey) -> None:
         self._engine, self._key = engine, key
         self._thread = ThreadPoolExecutor(1, "store")
+        self._closed = False
 
     @classmethod
     async def open(cls, engine: Engine, key: StoreKey) -> "SqlStore":
@@ -77,9 +78,10 @@ class SqlStore:
         return store
 
     async def close(self) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._engine.dispose)
-        self._thread.shutdown()
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+            self._thread.shutdown()
 
     def new_box(self, message_id: str) -> tuple[MessageBox, bytes]:
         return self._key.new_message_key(message_id)
@@ -182,9 +184,9 @@ class SqlStore:
     async def box(self, message_id: str) -> MessageBox | None:
         return await self._read(lambda connection: self._box(connection, message_id))
 
-    async def exists(self, message_id: str) -> bool:
-        query = select(MESSAGE.c.id).where(MESSAGE.c.id == message_id)
-        return await self._read(lambda connection: connection.execute(query).first() is not None)
+    async def keyed(self, message_ids: Collection[str]) -> frozenset[str]:
+        query = select(MESSAGE.c.id).where(MESSAGE.c.id.in_(sorted(message_ids)) & MESSAGE.c.wrapped.is_not(None))
+        return frozenset(await self._read(lambda connection: tuple(connection.scalars(query))))
 
     async def forget(self, message_id: str) -> bool:
         def work(connection: Connection) -> bool:

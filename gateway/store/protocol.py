@@ -15,12 +15,16 @@ MAX_PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A message in custody: its envelope, where the bytes are, and the trace fields that go in front of them when it leaves."""
+    """A message in custody: its envelope, where the bytes are, and the trace fields that go in front of them when it leaves.
+
+    ``bounceable``: its sender is ours, or was proven on reception, so that a bounce hits nobody innocent.
+    """
 
     envelope: Envelope
     blob: str
     size: int
     head: bytes = b""
+    bounceable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,8 @@ class Store(Protocol):
         """Messages whose deliveries are all terminal and whose key is still there."""
         ...
 
-    async def exists(self, message_id: str) -> bool:
-        """Whether the message was ever kept."""
+    async def keyed(self, message_ids: Collection[str]) -> frozenset[str]:
+        """Those of these messages that are kept and not destroyed."""
         ...
 
     async def applied_to(self) -> int:
@@ -157,4 +161,8 @@ class Blobs(Protocol):
 
     async def names(self) -> tuple[str, ...]:
         """Every blob, and nothing half written."""
+        ...
+
+    async def drafts_older_than(self, timestamp: float) -> int:
+        """Remove what crashes left half written before that time (Unix seconds); says how many."""
         ...
