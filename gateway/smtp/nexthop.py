@@ -1,15 +1,19 @@
 """Where mail goes on: routes parsed into a NextHop, and the hosts of a domain by MX (RFC 5321 5.1, RFC 7505). No sockets here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
+
+import idna
+
+from scanners.resolver import Resolver, Status
 
 MX_HOSTS = 5
 """Hosts of one domain that are tried; a sender's patience ends before a longer list does."""
+ADDRESSES = 4
+"""Addresses of one host that are tried."""
 HOST_CHARS = 255
 """Longest name or address (RFC 1035 2.3.4)."""
 
@@ -135,8 +139,8 @@ def _host(host: str, to: str) -> str:
         pass
     if not host.isascii():
         try:
-            host = host.encode("idna").decode("ascii")
-        except UnicodeError:
+            host = idna.encode(host[: HOST_CHARS + 1], uts46=True).decode("ascii")
+        except idna.IDNAError:
             raise RouteError(f"主机名 {host!r} 不是有效域名 / is no valid host name ({to!r})") from None
     labels = host.lower().split(".")
     if not host or len(host) > HOST_CHARS or not all(_label(label) for label in labels):
@@ -153,18 +157,6 @@ class LookupFailed(Exception):
     """DNS could not answer now (time-out, SERVFAIL): try again later."""
 
 
-class MxResolver(Protocol):
-    """DNS as far as delivery needs it. Both raise LookupFailed when DNS doesn't answer."""
-
-    async def mx(self, domain: str) -> Sequence[tuple[int, str]] | None:
-        """``(preference, host)`` of each MX, empty: the domain is there without MX, ``None``: no such domain."""
-        ...
-
-    async def addresses(self, host: str) -> Sequence[str]:
-        """IPv4 and IPv6 addresses; empty when there are none."""
-        ...
-
-
 class NoRoute(Exception):
     """DNS says that mail can't go there. ``enhanced`` is permanent (5.x.x)."""
 
@@ -174,16 +166,18 @@ class NoRoute(Exception):
         self.text = text
 
 
-async def mail_hosts(domain: str, ourselves: str, resolver: MxResolver) -> tuple[str, ...]:
+async def mail_hosts(domain: str, ourselves: str, resolver: Resolver) -> tuple[str, ...]:
     """The hosts to try for a domain, best first, at most MX_HOSTS. Raises NoRoute or LookupFailed.
 
     Without MX the domain itself is the host (RFC 5321 5.1). When we are among the MX, only better ones are tried, so that mail can't
     circle between backups.
     """
-    records = await resolver.mx(domain)
-    if records is None:
+    answer = await resolver.query(domain, "MX")
+    if answer.status is Status.TEMPERROR:
+        raise LookupFailed(domain)
+    if answer.status is Status.NXDOMAIN:
         raise NoRoute("5.1.2", f"domain {domain} does not exist")
-    named = sorted((preference, host.rstrip(".").lower()) for preference, host in records)
+    named = sorted((record.preference, record.host.rstrip(".").lower()) for record in answer.exchanges)
     if not named:
         return (domain,)
     if all(host == "" for _, host in named):
@@ -193,3 +187,16 @@ async def mail_hosts(domain: str, ourselves: str, resolver: MxResolver) -> tuple
     if not hosts:
         raise NoRoute("5.4.6", f"mail for {domain} loops back to {ourselves}")
     return tuple(dict.fromkeys(hosts))[:MX_HOSTS]
+
+
+async def addresses(host: str, resolver: Resolver) -> tuple[str, ...]:
+    """IPv4 first, then IPv6, at most ADDRESSES. Raises LookupFailed when none is known and DNS didn't answer."""
+    found: list[str] = []
+    failed = False
+    for rdtype in ("A", "AAAA"):
+        answer = await resolver.query(host, rdtype)
+        found += answer.addresses
+        failed = failed or answer.status is Status.TEMPERROR
+    if not found and failed:
+        raise LookupFailed(host)
+    return tuple(found[:ADDRESSES])

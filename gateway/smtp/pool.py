@@ -18,14 +18,13 @@ from gateway.smtp.answers import Capabilities
 from gateway.smtp.breaker import Breaker
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.dialogue import BeforeDot, Lost, Phase, RecipientReply, Transaction, greet
-from gateway.smtp.nexthop import LookupFailed, MxResolver, NextHop, NoRoute, Scheme, TlsPolicy, mail_hosts
+from gateway.smtp.nexthop import ADDRESSES, LookupFailed, NextHop, NoRoute, Scheme, TlsPolicy, addresses, mail_hosts
 from gateway.smtp.reply import Reply
 from gateway.smtp.wire import Budget, TlsClient, Wire, tls_reason
+from scanners.resolver import Resolver
 
 CONNECT_S = 10.0
 """For one address."""
-ADDRESSES = 4
-"""Addresses of one host that are tried."""
 WAIT_S = 10.0
 """Longest wait for a free connection; then the message is deferred by us."""
 WAITING = 256
@@ -126,7 +125,7 @@ class Pool:
         *,
         hostname: str,
         clock: Callable[[], float],
-        resolver: MxResolver | None = None,
+        resolver: Resolver | None = None,
         ssl_contexts: TlsContexts | None = None,
         idle_s: float = IDLE_S,
         wait_s: float = WAIT_S,
@@ -366,15 +365,24 @@ class Pool:
                     return [
                         _Target(hop.host, address, hop.port) for address in await _system_addresses(hop.host, hop.port)
                     ]
-                if self._resolver is None:
-                    raise Lost("no resolver for MX", "4.3.5", ours=True)
-                targets: list[_Target] = []
-                for host in await mail_hosts(hop.host, self._hostname, self._resolver):
-                    addresses = await self._resolver.addresses(host)
-                    targets += [_Target(host, address, hop.port) for address in addresses[:ADDRESSES]]
-                return targets
+                return await self._mx_targets(hop)
         except (TimeoutError, LookupFailed) as error:
             raise Lost(f"DNS does not answer for {hop.host}", "4.4.3", ours=True) from error
+
+    async def _mx_targets(self, hop: NextHop) -> list[_Target]:
+        """All addresses of all hosts, best first; a host whose addresses DNS doesn't tell now doesn't keep us from the others."""
+        if self._resolver is None:
+            raise Lost("this gateway has no resolver for MX routes", "4.3.5", ours=True)
+        targets: list[_Target] = []
+        silent: LookupFailed | None = None
+        for host in await mail_hosts(hop.host, self._hostname, self._resolver):
+            try:
+                targets += [_Target(host, address, hop.port) for address in await addresses(host, self._resolver)]
+            except LookupFailed as error:
+                silent = error
+        if not targets and silent:
+            raise silent
+        return targets
 
 
 def _policies(hop: NextHop) -> Generator[TlsPolicy | None]:

@@ -366,7 +366,7 @@ class TestCommands:
         assert self.commands(Outgoing("", (Recipient("c@d.test"),)), Capabilities())[0] == b"MAIL FROM:<>\r\n"
 
     def test_smtputf8_is_said_when_needed_and_offered(self) -> None:
-        assert self.commands(self.CHINESE, FULL)[0].endswith(" SMTPUTF8\r\n".encode())
+        assert self.commands(self.CHINESE, FULL)[0].endswith(b" SMTPUTF8\r\n")
 
     @pytest.mark.parametrize(
         ("mail", "data", "code"),
