@@ -1,6 +1,6 @@
 """Which decided messages still owe the log an outcome (law 2)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -64,6 +64,13 @@ class Intents:
         for msg, intent in self.open.items():
             if intent.owner == owner and intent.orphaned is None:
                 self.open[msg] = msgspec.structs.replace(intent, orphaned=now)
+
+    def claim(self, messages: Iterable[str], owner: int) -> None:
+        """A worker that was connected before still carries these."""
+        for msg in messages:
+            intent = self.open.get(msg)
+            if intent is not None:
+                self.open[msg] = msgspec.structs.replace(intent, owner=owner, orphaned=None)
 
     def due(self, now: float) -> Iterator[Intent]:
         """Those that nobody claimed in time."""

@@ -22,10 +22,11 @@ class Base(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Hello(Base, frozen=True, tag=1):
-    """First word of a connection; ``worker`` names it in the keeper's logs."""
+    """First word of a connection: who it is, and which decided messages it still carries (it may have been connected before)."""
 
     id: int
     worker: str
+    claims: list[str] = []
 
 
 class Welcome(Base, frozen=True, tag=2):
@@ -193,8 +194,8 @@ Request = Hello | LeaseRequest | Subjects | Append | Unseal | HeadRequest | Read
 Answer = Welcome | Lease | SubjectKeys | Appended | Unsealed | Head | Lines | EraseDone | Problem | Retire | Forget
 
 _encoder = msgspec.msgpack.Encoder()
-_request = msgspec.msgpack.Decoder(Request)
-_answer = msgspec.msgpack.Decoder(Answer)
+_request: "msgspec.msgpack.Decoder[Request]" = msgspec.msgpack.Decoder(Request)
+_answer: "msgspec.msgpack.Decoder[Answer]" = msgspec.msgpack.Decoder(Answer)
 
 
 class ProtocolError(Exception):
