@@ -111,12 +111,20 @@ class Prefetched:
         answers = await asyncio.gather(*(self._resolver.query(name, rdtype) for name, rdtype in wanted))
         self._answers.update(zip(wanted, answers, strict=True))
 
+    def have(self, wanted: Iterable[tuple[str, str]]) -> bool:
+        """Take what can be had without waiting; True if that is all of them."""
+        for key in wanted:
+            if key not in self._answers:
+                answer = self._resolver.peek(*key) if len(self._answers) < self._max_names else None
+                if answer is None:
+                    return False
+                self._answers[key] = answer
+        return True
+
     async def fetch(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Fetch these at once; what is beyond the budget is left out."""
         room = self._max_names - len(self._answers)
-        for name, rdtype in list(wanted)[: max(0, room)]:
-            if (name, rdtype) not in self._answers:
-                self._missing[(name, rdtype)] = None
+        self._missing.update((key, None) for key in list(wanted)[: max(0, room)] if key not in self._answers)
         if self._missing:
             await self.settle()
 
