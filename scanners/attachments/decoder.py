@@ -1,0 +1,207 @@
+"""A decoder: a sandboxed process that opens the attachments of one message after another and keeps nothing between them.
+
+It accepts on a listening socket that it inherits, so that any number of them share the work without a dispatcher. Told SIGTERM it
+finishes its job and ends. A job that runs past its time kills the process (SIGALRM): the worker sees the end of file.
+"""
+
+import argparse
+import array
+import gc
+import mmap
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from scanners.attachments import sandbox
+from scanners.attachments.inspection import Inspection, preload
+from scanners.attachments.protocol import ACCEPTED, MAX_JOB, Answer, Job, frame
+from scanners.attachments.yara import YaraEngine, load_rules
+
+RECEIVE_S = 5.0
+"""A worker that has connected sends at once; one that died in between must not hold a decoder."""
+GRACE_S = 1.0
+"""After the soft time limit native code gets this long before the process is killed."""
+MAX_TIME_MS = 60_000
+"""No job may ask for more."""
+READY, RETIRE = b"R", b"D"
+"""Bytes on the status pipe: up and accepting; has done its jobs (or grown), wants a successor."""
+RSS_LIMIT = 700_000_000
+"""Bytes resident after which a decoder asks for a successor, whatever its job count."""
+
+
+class _Stopped(Exception):
+    """SIGTERM came while idle."""
+
+
+def command(listen_fd: int, status_fd: int, rules: Path, jobs: int, *, text: bool = True) -> list[str]:
+    """The argument vector of one decoder; run it from ``source_root()`` with an empty environment and these descriptors passed on.
+
+    ``text`` False: documents are not read, only unpacked, typed and matched.
+    """
+    arguments = [
+        "--listen-fd",
+        str(listen_fd),
+        "--status-fd",
+        str(status_fd),
+        "--rules",
+        str(rules),
+        "--jobs",
+        str(jobs),
+    ]
+    arguments += [] if text else ["--no-text"]
+    return [sys.executable, "-s", "-X", "utf8", "-m", "scanners.attachments.decoder", *arguments]
+
+
+def source_root() -> Path:
+    """The folder that holds the ``scanners`` package."""
+    return Path(__file__).resolve().parents[2]
+
+
+class Decoder:
+    """The loop of one process. ``clock`` is monotonic seconds."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        status: int,
+        engine: YaraEngine,
+        jobs: int,
+        clock: Callable[[], float],
+        *,
+        text: bool = True,
+    ) -> None:
+        self._listener = listener
+        self._status = status
+        self._engine = engine
+        self._jobs = jobs
+        self._clock = clock
+        self._text = text
+        self._done = 0
+        self._idle = False
+        self._stopping = False
+        self._decode = msgspec.msgpack.Decoder(Job)
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)  # the sandbox hides /proc
+
+    def stop(self, number: int, stack: FrameType | None) -> None:
+        """SIGTERM: now when idle, after the job otherwise."""
+        self._stopping = True
+        if self._idle:
+            raise _Stopped
+
+    def run(self) -> None:
+        """Accept jobs until told to stop; twice the jobs at most, should nobody answer the call for a successor."""
+        self._tell(READY)
+        asked = False
+        try:
+            while not self._stopping and self._done < 2 * self._jobs:
+                self._idle = True
+                connection, _ = self._listener.accept()
+                self._idle = False
+                with connection:
+                    self._serve(connection)
+                self._done += 1
+                if not asked and (self._done >= self._jobs or self._resident() > RSS_LIMIT):
+                    asked = True
+                    self._tell(RETIRE)
+        except _Stopped:
+            return
+
+    def _resident(self) -> int:
+        return int(os.pread(self._statm, 200, 0).split()[1]) * mmap.PAGESIZE
+
+    def _tell(self, word: bytes) -> None:
+        try:
+            os.write(self._status, word)
+        except OSError:
+            self._stopping = True  # the supervisor is gone: so do we go
+
+    def _serve(self, connection: socket.socket) -> None:
+        connection.settimeout(RECEIVE_S)
+        try:
+            job, descriptor = self._receive(connection)
+        except (OSError, ValueError, msgspec.MsgspecError):
+            return  # a worker that died or speaks another version; it sees the end of file
+        try:
+            connection.sendall(ACCEPTED)
+            soft_s = min(job.time_ms, MAX_TIME_MS) / 1000
+            signal.setitimer(signal.ITIMER_REAL, soft_s + GRACE_S)
+            answer = self._answer(job, descriptor, soft_s)
+            connection.settimeout(GRACE_S)
+            connection.sendall(frame(answer))
+        except OSError:
+            return  # the worker has given up waiting; the next job is not concerned
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            os.close(descriptor)
+
+    def _receive(self, connection: socket.socket) -> tuple[Job, int]:
+        first, ancillary, _, _ = connection.recvmsg(65_536, socket.CMSG_SPACE(4))
+        descriptors = array.array("i")
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+        if len(descriptors) != 1:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise ValueError("no descriptor")
+        try:
+            data = bytearray(first)
+            while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
+                if len(data) >= 4 and int.from_bytes(data[:4], "big") > MAX_JOB:
+                    raise ValueError("job too long")
+                chunk = connection.recv(65_536)
+                if not chunk:
+                    raise ValueError("cut short")
+                data += chunk
+            return self._decode.decode(memoryview(data)[4:]), descriptors[0]
+        except BaseException:
+            os.close(descriptors[0])
+            raise
+
+    def _answer(self, job: Job, descriptor: int, soft_s: float) -> Answer:
+        size = os.fstat(descriptor).st_size
+        inspection = Inspection(self._engine, job.words, self._clock, soft_s, text=self._text)
+        if size:
+            with mmap.mmap(descriptor, size, prot=mmap.PROT_READ) as content:
+                for part in job.parts:
+                    inspection.attachment(part, content[part.offset : part.offset + part.length])
+        answer = inspection.answer()
+        del inspection
+        if size > 4_000_000:
+            gc.collect()
+        return answer
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of the process; everything native is loaded before the sandbox closes."""
+    parser = argparse.ArgumentParser(prog="decoder")
+    parser.add_argument("--listen-fd", type=int, required=True)
+    parser.add_argument("--status-fd", type=int, required=True)
+    parser.add_argument("--rules", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, required=True)
+    parser.add_argument("--no-text", action="store_true")
+    options = parser.parse_args(arguments)
+    listener = socket.socket(fileno=options.listen_fd)
+    listener.setblocking(True)
+    engine = load_rules(options.rules)
+    preload()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    decoder = Decoder(listener, options.status_fd, engine, options.jobs, time.monotonic, text=not options.no_text)
+    signal.signal(signal.SIGTERM, decoder.stop)
+    layers = sandbox.enter()
+    os.write(options.status_fd, (",".join(layers) + "\n").encode())
+    gc.freeze()
+    decoder.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

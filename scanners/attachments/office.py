@@ -1,0 +1,127 @@
+"""OOXML (docx, xlsx, pptx) and OpenDocument: a zip of XML, read element by element whatever its prefixes.
+
+Everything a person could see or unhide is text: bodies, headers, footers, notes, comments, deleted text, hidden sheets, names, properties.
+"""
+
+from scanners.attachments import legacy, macros, xml
+from scanners.attachments.codes import EMBEDDED, ENCRYPTED, MACRO, TEMPLATE
+from scanners.attachments.reading import Note, Reading, UnreadableContent
+from scanners.attachments.sheet import Sheets
+from scanners.attachments.zips import Entry, directory, extract
+
+_MEDIA = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".svg")
+
+
+def read_ooxml(data: bytes, reading: Reading) -> None:
+    """Text in reading order, objects and media as members, macros and remote parts as notes."""
+    found = directory(data)
+    sheets = Sheets()
+    order = sorted(found.entries, key=_order)
+    broken: list[str] = []
+    for entry in order:
+        if entry.name.endswith("/"):
+            continue
+        reading.budget.entry()
+        try:
+            _ooxml_member(data, entry, reading, sheets)
+        except UnreadableContent as error:
+            broken.append(error.reason)
+    sheets.rest(reading)
+    if any(entry.name.lower().endswith("workbook.bin") for entry in order):
+        legacy.read_xls(data, reading)  # xlsb
+    if broken:
+        raise UnreadableContent(f"{len(broken)} members: {broken[0]}")
+
+
+def _order(entry: Entry) -> tuple[int, int, str]:
+    """Shared strings before the sheets that point at them; then by name, numbers in order."""
+    name = entry.name.lower()
+    first = 0 if "sharedstrings" in name else 1 if name.endswith(("workbook.xml", "document.xml")) else 2
+    digits = "".join(character for character in name.rpartition("/")[2] if character.isascii() and character.isdigit())
+    return first, int(digits[:9] or "0"), name
+
+
+def _ooxml_member(data: bytes, entry: Entry, reading: Reading, sheets: Sheets) -> None:
+    name = entry.name.replace("\\", "/").lower()
+    leaf = name.rpartition("/")[2]
+    if name.endswith(".rels"):
+        _relations(extract(data, entry, reading), reading)
+    elif name.endswith((".xml", ".vml")):
+        content = extract(data, entry, reading)
+        if "macrosheets/" in name:
+            reading.note(Note(MACRO, "Excel 4 macro sheet", about="xlm"))
+        if "sharedstrings" in leaf:
+            sheets.share(content, reading)
+        elif "sheets/" in name:
+            sheets.sheet(content, reading)
+        elif not name.startswith(("word/theme", "xl/theme", "ppt/theme")) and leaf not in _DULL:
+            xml.say_text(content, reading)
+    elif name.startswith("xl/") and name.endswith(".bin") and leaf.startswith(_XLSB):
+        return
+    elif name.endswith(".bin"):
+        _binary(name, extract(data, entry, reading), reading)
+    elif name.endswith(_MEDIA) or "embeddings/" in name or leaf not in _DULL:
+        reading.member(entry.name.rpartition("/")[2], extract(data, entry, reading), "")
+
+
+_XLSB = ("sheet", "workbook", "styles", "sharedstrings", "calcchain", "binaryindex", "table", "comments")
+_DULL = frozenset(
+    "styles.xml fonttable.xml settings.xml websettings.xml theme1.xml calcchain.xml presprops.xml viewprops.xml tablestyles.xml".split()
+)
+"""Members without a reader's text; [Content_Types].xml has none either, but is cheap."""
+
+
+def _binary(name: str, content: bytes, reading: Reading) -> None:
+    if "vbaproject" in name:
+        try:
+            macros.look(content, reading)
+        except Exception as error:  # oletools on hostile bytes: that there is a project is known anyway
+            reading.note(Note(MACRO, f"VBA project, not readable: {type(error).__name__}", about="vba"))
+    elif "oleobject" in name or "embeddings/" in name or "activex" in name:
+        reading.note(Note(EMBEDDED, "embedded OLE object", about="ooxml"))
+        reading.member(name.rpartition("/")[2], content, "")
+    elif "printersettings" not in name:
+        reading.member(name.rpartition("/")[2], content, "")
+
+
+_FETCHED = ("attachedtemplate", "oleobject", "frame", "subdocument")
+
+
+def _relations(content: bytes, reading: Reading) -> None:
+    """External targets: links are text; templates, frames and objects are loaded on opening (a finding)."""
+    targets = []
+    for attributes in xml.attributes(content, reading, "Relationship"):
+        if attributes.get("TargetMode", "").lower() != "external":
+            continue
+        target = attributes.get("Target", "")
+        kind = attributes.get("Type", "").rpartition("/")[2].lower()
+        targets.append(target)
+        remote = target.lower().startswith(("http:", "https:", "ftp:", "file:", "\\\\", "//", "mhtml:", "ms-", "smb:"))
+        if kind in _FETCHED and remote:
+            reading.note(Note(TEMPLATE, f"loads a remote {kind} when opened", about=kind))
+    reading.say("\n".join(targets))
+
+
+def read_odf(data: bytes, reading: Reading) -> None:
+    """content.xml, styles.xml (headers and footers), meta.xml, settings left out; pictures and objects as members."""
+    for entry in directory(data).entries:
+        name = entry.name.lower()
+        if (
+            name.endswith("/")
+            or name in ("mimetype", "settings.xml")
+            or name.startswith(("thumbnails/", "configurations2/"))
+        ):
+            continue
+        reading.budget.entry()
+        content = extract(data, entry, reading)
+        if name == "meta-inf/manifest.xml":
+            if b"encryption-data" in content:
+                reading.note(Note(ENCRYPTED, "encrypted OpenDocument", about="odf"))
+                return
+            continue
+        if name.startswith("basic/") and name.endswith(".xml") and b"module" in content:
+            reading.note(Note(MACRO, "Basic macros", about="basic"))
+        if name.endswith(".xml"):
+            xml.say_text(content, reading)
+        elif not name.endswith(".rdf"):
+            reading.member(entry.name.rpartition("/")[2], content, "")

@@ -1,0 +1,44 @@
+"""Text files: txt, csv, source, XML as it stands. Both readings where the charset is in doubt."""
+
+from scanners import charset
+from scanners.attachments.budget import MAX_TEXT, LimitReached
+from scanners.attachments.codes import UNREADABLE
+from scanners.attachments.reading import Note, Reading
+
+MAX_BYTES = 32_000_000
+"""Bytes of one text file that are decoded; the rest is named by ``content.limit.text``."""
+
+
+def declared_charset(declared: str) -> str:
+    """The charset parameter of a Content-Type as written, or ``""``."""
+    _, found, rest = declared.lower().partition("charset=")
+    return rest.split(";")[0].strip().strip("\"'") if found else ""
+
+
+def read(data: bytes, reading: Reading) -> None:
+    """The whole text."""
+    text, other = decoded(data, reading)
+    reading.say(text)
+    if other and other != text:
+        reading.say(other)
+
+
+def decoded(data: bytes, reading: Reading) -> tuple[str, str]:
+    """Text and, in doubt, its other reading."""
+    found = charset.decode(data[:MAX_BYTES], declared_charset(reading.declared))
+    if found.trouble == "undecodable":
+        reading.note(Note(UNREADABLE, "charset does not fit", about="charset"))
+    if len(data) > MAX_BYTES:
+        reading.say(found.text)
+        raise LimitReached("text", MAX_TEXT)
+    return found.text, found.other
+
+
+def read_xml(data: bytes, reading: Reading) -> None:
+    """XML: its source as text (attributes count), and what stands between its tags when that differs."""
+    from scanners import text
+
+    source, _ = decoded(data, reading)
+    reading.say(source)
+    if len(source) < 2_000_000:
+        reading.say(text.read(source).visible)
