@@ -6,7 +6,7 @@ can't go on it throws Lost into the generator. ``greet`` opens a connection; a `
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from gateway.smtp.answers import Answer, Capabilities
 from gateway.smtp.commands import Outgoing, Plan, plan
@@ -97,23 +97,10 @@ class Lost(Exception):
         return Reply(451, self.enhanced, self.why)
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """Hand these bytes to the socket; sends back None."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Wait for one answer; sends back the Answer."""
-
-    turn: Turn
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
+class Handshake(Enum):
     """Forget what was said in the clear and begin TLS; sends back a Tls, throws Lost when it fails."""
+
+    TLS = "tls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +122,12 @@ class RecipientReply:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """Ask the caller's hook whether the final dot may be sent; sends back a bool."""
+    """Ask the caller's hook, if there is one, whether the final dot may be sent; ``replies`` makes what it is shown.
 
-    replies: tuple[RecipientReply, ...]
+    Sends back a bool.
+    """
+
+    replies: Callable[[], tuple[RecipientReply, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +142,20 @@ class Tls:
         return f"{self.version} {self.cipher}{' verified' if self.verified else ''}"
 
 
-Step = Write | Read | Handshake | Content | Confirm
+Step = bytes | Turn | Handshake | Content | Confirm
+"""bytes: hand them to the socket, sends back None. A Turn: wait for one answer, sends back the Answer."""
 Result = Answer | Tls | bool | None
-Dialogue = Generator[Step, Result]
 BeforeDot = Callable[[Sequence[RecipientReply]], Awaitable[bool]]
 
 
 def _read(turn: Turn) -> Generator[Step, Result, Answer]:
     """Wait for an answer; raises Lost when its code has no place in this turn."""
-    answer = yield Read(turn)
+    answer = yield turn
     assert isinstance(answer, Answer)
+    return _checked(turn, answer)
+
+
+def _checked(turn: Turn, answer: Answer) -> Answer:
     if answer.code not in turn.good and not 400 <= answer.code < 600:
         raise Lost(f"protocol error: {answer.code} to {turn.name}", "4.5.0", phase=turn.phase)
     return answer
@@ -187,10 +181,10 @@ def greet(hostname: str, *, lmtp: bool, tls: Tls | None, policy: TlsPolicy | Non
     if policy is None or tls is not None:
         return Opened(capabilities, tls)
     if capabilities.starttls:
-        yield Write(b"STARTTLS\r\n")
+        yield b"STARTTLS\r\n"
         answer = yield from _read(STARTTLS)
         if answer.code == 220:
-            secured = yield Handshake()
+            secured = yield Handshake.TLS
             assert isinstance(secured, Tls)
             return Opened((yield from _hello(hostname, lmtp=lmtp)), secured)
     if policy is not TlsPolicy.OPPORTUNISTIC:
@@ -199,13 +193,13 @@ def greet(hostname: str, *, lmtp: bool, tls: Tls | None, policy: TlsPolicy | Non
 
 
 def _hello(hostname: str, *, lmtp: bool) -> Generator[Step, Result, Capabilities]:
-    yield Write(f"{'LHLO' if lmtp else 'EHLO'} {hostname}\r\n".encode("ascii"))
+    yield f"{'LHLO' if lmtp else 'EHLO'} {hostname}\r\n".encode("ascii")
     answer = yield from _read(HELLO)
     if answer.code == 250:
         return Capabilities.parse(answer)
     if lmtp or answer.code not in (500, 501, 502, 504, 550):
         raise Lost(f"EHLO refused: {answer.code} {answer.reply().text}", "4.3.2")
-    yield Write(f"HELO {hostname}\r\n".encode("ascii"))  # a server from before 1995 (RFC 5321 3.2)
+    yield f"HELO {hostname}\r\n".encode("ascii")  # a server from before 1995 (RFC 5321 3.2)
     answer = yield from _read(HELLO)
     if answer.code != 250:
         raise Lost(f"HELO refused: {answer.code} {answer.reply().text}", "4.3.2")
@@ -251,7 +245,7 @@ class Transaction:
 
     def _pipelined(self, ready: Plan) -> Generator[Step, Result]:
         """One write, then every answer in turn (RFC 2920 3.1): all are read, whatever the first says."""
-        yield Write((b"RSET\r\n" if self.reset_first else b"") + b"".join(ready.commands) + b"DATA\r\n")
+        yield (b"RSET\r\n" if self.reset_first else b"") + b"".join(ready.commands) + b"DATA\r\n"
         yield from self._rset()
         mail = yield from self._turn(MAIL)
         if mail.code >= 400:
@@ -267,34 +261,36 @@ class Transaction:
         if mail.code == 421:
             return
         for _ in range(asked):
-            yield Read(RCPT)
-        answer = yield Read(DATA)
+            yield RCPT
+        answer = yield DATA
         # 354 after a refused MAIL: whom would a lone dot reach? The connection is dropped instead.
         self.clean = self.reset = isinstance(answer, Answer) and answer.code >= 400
 
     def _stepwise(self, ready: Plan) -> Generator[Step, Result]:
         """One command at a time, for servers without PIPELINING."""
         if self.reset_first:
-            yield Write(b"RSET\r\n")
+            yield b"RSET\r\n"
             yield from self._rset()
-        yield Write(ready.commands[0])
+        yield ready.commands[0]
         mail = yield from self._turn(MAIL)
         if mail.code >= 400:
             self.refusal, self.clean = mail.reply(), mail.code != 421
             return
         for index, command in zip(ready.asked, ready.commands[1:], strict=True):
-            yield Write(command)
+            yield command
             yield from self._recipient(index)
         if not self._accepted:
             self.clean = self.reset = True
             return
-        yield Write(b"DATA\r\n")
+        yield b"DATA\r\n"
         go = yield from self._turn(DATA)
         yield from self._content(go)
 
     def _turn(self, turn: Turn) -> Generator[Step, Result, Answer]:
         self.phase = turn.phase
-        return (yield from _read(turn))
+        answer = yield turn
+        assert isinstance(answer, Answer)
+        return _checked(turn, answer)
 
     def _rset(self) -> Generator[Step, Result]:
         if self.reset_first and (yield from self._turn(RSET)).code >= 400:
@@ -313,8 +309,8 @@ class Transaction:
         if not self._accepted:
             self.phase = Phase.RCPT
             if go.code == 354:  # nobody is meant: a lone dot ends it (RFC 2920 3.1), whatever the answer
-                yield Write(END)
-                yield Read(LONE_DOT)
+                yield END
+                yield LONE_DOT
             self.clean = self.reset = True
             return
         if go.code != 354:
@@ -322,23 +318,24 @@ class Transaction:
             self.clean = self.reset = go.code != 421
             return
         self.phase = Phase.DOT
-        chunks = stuffed(self.data)
-        if sum(map(len, chunks)) > AT_ONCE_BYTES:
-            yield Content(chunks, last=False)
+        if sum(map(len, self.data)) > AT_ONCE_BYTES:
+            yield Content(stuffed(self.data), last=False)
             chunks = []
+        else:
+            chunks = stuffed((b"".join(self.data),))
         self.repeatable = False
-        if not (yield Confirm(self.replies())):
+        if not (yield Confirm(self.replies)):
             self.refusal = WITHDRAWN
             return
         chunks.append(END)
         yield Content(chunks, last=True)
-        self.phase = Phase.AFTER_DOT
+        self.phase = Phase.AFTER_DOT  # from here on silence means that nobody knows
         yield from self._verdict()
 
     def _verdict(self) -> Generator[Step, Result]:
         """SMTP answers once for all, LMTP once for each accepted recipient in their order (RFC 2033 4.2)."""
         while self._accepted:
-            answer = yield from _read(DOT)
+            answer = yield from self._turn(DOT)
             self.final = answer.reply()
             decided = self._accepted[:1] if self.lmtp else self._accepted
             self._replies.update(dict.fromkeys(decided, self.final))

@@ -18,12 +18,10 @@ from gateway.smtp.dialogue import (
     Handshake,
     Lost,
     Phase,
-    Read,
     Result,
     Step,
     Tls,
     Turn,
-    Write,
 )
 
 HANDSHAKE_S = 30.0
@@ -143,12 +141,17 @@ class Wire(asyncio.Protocol):
     async def run(self, steps: Generator[Step, Result, T], budget: Budget, before_dot: BeforeDot | None = None) -> T:
         """Run a dialogue to its end and return what it returns. Raises Lost, as the dialogue lets it out."""
         result: Result = None
+        answers = self._reader.answers
         try:
             step = next(steps)
             while True:
                 try:
-                    result = self._now(step)
-                    if result is None and type(step) is not Write:
+                    if type(step) is bytes:
+                        self._write(step)
+                        result = None
+                    elif type(step) is Turn and answers:
+                        result = answers.popleft()
+                    else:
                         result = await self._later(step, budget, before_dot)
                 except Lost as lost:
                     step = steps.throw(lost)
@@ -161,23 +164,16 @@ class Wire(asyncio.Protocol):
 
     # --- steps
 
-    def _now(self, step: Step) -> Result:
-        """Steps that need no waiting: writes, and answers that are here already."""
-        if type(step) is Write:
-            self._write(step.data)
-        elif type(step) is Read and self._reader.answers:
-            return self._reader.answers.popleft()
-        return None
-
     async def _later(self, step: Step, budget: Budget, before_dot: BeforeDot | None) -> Result:
-        if isinstance(step, Read):
-            return await self._answer(step.turn, budget)
-        if isinstance(step, Confirm):
-            return before_dot is None or await before_dot(step.replies)
+        """Steps that may have to wait."""
+        if isinstance(step, Turn):
+            return await self._answer(step, budget)
         if isinstance(step, Content):
             await self._content(step.chunks, budget, last=step.last)
             return None
-        assert isinstance(step, Handshake)
+        if isinstance(step, Confirm):
+            return before_dot is None or await before_dot(step.replies())
+        assert step is Handshake.TLS
         return await self._handshake(budget)
 
     def _write(self, data: bytes) -> None:

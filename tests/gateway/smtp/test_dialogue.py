@@ -18,12 +18,11 @@ from gateway.smtp.dialogue import (
     Handshake,
     Lost,
     Phase,
-    Read,
     Result,
     Step,
     Tls,
     Transaction,
-    Write,
+    Turn,
     greet,
 )
 from gateway.smtp.nexthop import TlsPolicy
@@ -79,8 +78,8 @@ def play(
 
 
 def _take(step: Step, queue: list[bytes], played: Played, *, agree: bool, tls: Tls | None) -> Result:
-    if isinstance(step, Write):
-        played.written += step.data
+    if isinstance(step, bytes):
+        played.written += step
     elif isinstance(step, Content):
         played.written += b"".join(step.chunks)
     elif isinstance(step, Confirm):
@@ -91,15 +90,15 @@ def _take(step: Step, queue: list[bytes], played: Played, *, agree: bool, tls: T
         if tls is None:
             raise Lost("handshake failed", "4.7.5", phase=Phase.TLS)
         return tls
-    elif isinstance(step, Read):
+    elif isinstance(step, Turn):
         answer = queue.pop(0) if queue else LOST
         if answer == LOST:
-            raise Lost("closed", phase=step.turn.phase)
+            raise Lost("closed", phase=step.phase)
         reader = AnswerReader()
         try:
             reader.feed(answer)
         except Malformed as error:
-            raise Lost(str(error), "4.5.0", phase=step.turn.phase) from error
+            raise Lost(str(error), "4.5.0", phase=step.phase) from error
         return reader.answers.popleft()
     return None
 
@@ -170,7 +169,7 @@ class TestPipelining:
     def test_one_write_for_the_envelope(self) -> None:
         steps = Transaction(TWO, DATA, FULL).steps()
         first = next(steps)
-        assert first == Write(
+        assert first == (
             b"MAIL FROM:<a@corp.test> SIZE=36\r\nRCPT TO:<x@corp.test>\r\nRCPT TO:<y@corp.test>\r\nDATA\r\n".replace(
                 b"36", str(sum(map(len, DATA))).encode()
             )
@@ -223,14 +222,14 @@ class TestHook:
             while True:
                 seen.append(type(step))
                 reader = AnswerReader()
-                if isinstance(step, Read):
+                if isinstance(step, Turn):
                     reader.feed(next(answers))
                 step = steps.send(
-                    reader.answers.popleft() if isinstance(step, Read) else isinstance(step, Confirm) or None
+                    reader.answers.popleft() if isinstance(step, Turn) else isinstance(step, Confirm) or None
                 )
         except StopIteration:
             pass
-        assert seen[-4:] == [Content, Confirm, Content, Read]
+        assert seen[-4:] == [Content, Confirm, Content, Turn]
 
     def test_it_sees_every_rcpt_reply(self) -> None:
         steps = Transaction(TWO, DATA, FULL).steps()
@@ -238,10 +237,10 @@ class TestHook:
         answers = iter((OK, LATER, OK, GO))
         while not isinstance(step, Confirm):
             reader = AnswerReader()
-            if isinstance(step, Read):
+            if isinstance(step, Turn):
                 reader.feed(next(answers))
             step = steps.send(reader.answers.popleft() if reader.answers else None)
-        assert [(one.address, one.reply.code) for one in step.replies] == [("x@corp.test", 450), ("y@corp.test", 250)]
+        assert [(one.address, one.reply.code) for one in step.replies()] == [("x@corp.test", 450), ("y@corp.test", 250)]
 
 
 class TestLmtp:
