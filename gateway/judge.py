@@ -112,7 +112,7 @@ def load_dictionaries(config: Config) -> Dictionaries:
     """The shipped words and the operator's own (``dictionaries.toml`` beside the rules). Raises JudgeError."""
     own = config.policies.dir / "dictionaries.toml" if config.policies.dir else None
     try:
-        return registry.dictionaries(_read(own) if own and own.exists() else "")
+        return registry.dictionaries_of(_read(own) if own and own.exists() else "")
     except DictionaryError as error:
         raise JudgeError(f"{own}: {error}") from None
 
@@ -184,21 +184,6 @@ def judge_version(config: Config, dictionaries: Dictionaries, ruleset: Ruleset) 
     ):
         digest.update(hashlib.sha256(piece.encode()).digest())
     return "sha256:" + digest.hexdigest()[:16]
-
-
-def check(config: Config) -> str:
-    """All that a start would read, and every rule's own examples through the real scanners. Raises JudgeError; gives the version."""
-    from gateway.examples import failures  # the examples' scanners take a second to load, and only a check needs them
-
-    made = build(config, None, None)
-    try:
-        yara.compile_rules(yara_source(config))
-    except yara.RulesError as error:
-        raise JudgeError(str(error)) from None
-    problems = failures(config, made)
-    if problems:
-        raise JudgeError("\n".join(problems))
-    return made.version
 
 
 def keep_files(config: Config, folder: Path) -> Config:

@@ -26,7 +26,7 @@ from gateway.smtp.nexthop import NextHop
 from gateway.smtp.pool import Pool, Sent
 from gateway.smtp.reply import Reply
 from policies.facts import Context
-from scanners.authentication import headers, results
+from scanners.authentication import results
 from scanners.message import Direction, Envelope, Message, Recipient
 from scanners.mime import parse
 
@@ -203,13 +203,13 @@ class Pipeline:
         received = stamp.received(envelope, gateway.hostname, self.parts.now())
         if envelope.direction is not Direction.INBOUND or judged.scanned.authentication is None:
             return received
-        return results.field(judged.scanned.authentication, gateway.authserv_id) + received
+        return results.authentication_results(judged.scanned.authentication, gateway.authserv_id) + received
 
     def _bytes(self, message: Message) -> list[bytes]:
         """The bytes as they came, less results fields that claim to be ours (RFC 8601 5)."""
         if message.envelope.direction is not Direction.INBOUND:
             return [message.raw]
-        return list(headers.strip_forged(message.raw, message.header_length, self.parts.config.gateway.authserv_id))
+        return list(results.strip_forged(message.raw, message.header_length, self.parts.config.gateway.authserv_id))
 
     # -- custody
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import judge, sockets
+from gateway import examples, judge, sockets
 from gateway.config import Config
-from gateway.decoders import DecoderPool
+from gateway.decoders import DecoderError, DecoderPool
 from gateway.metrics import RELOADS, UP
 
 READY_S = 60.0
@@ -93,7 +93,10 @@ class Supervisor:
         await self._start(self.keeper)
         await self._keeper_answers()
         self.decoders = DecoderPool(
-            self.run_dir / "decoder.sock", self.config.gateway.decoders, rules=judge.prepare_rules(self.config)
+            self.run_dir / "decoder.sock",
+            self.config.gateway.decoders,
+            rules=judge.prepare_rules(self.config),
+            text=self.config.gateway.attachment_text,
         )
         await self.decoders.start()
         self.workers = [self._worker(slot, snapshot) for slot in range(self.config.gateway.workers)]
@@ -212,9 +215,9 @@ class Supervisor:
         async with self.reloading:
             try:
                 config = configuration.load(self.path)
-                await asyncio.to_thread(judge.check, config)
+                await examples.check(config)
                 await self._replace(config)
-            except (configuration.ConfigError, judge.JudgeError, OSError, RuntimeError) as error:
+            except (configuration.ConfigError, judge.JudgeError, DecoderError, OSError, RuntimeError) as error:
                 RELOADS.labels("refused").inc()
                 self.log.error(
                     "reload refused, the old configuration stays 新配置有误，继续使用旧配置",

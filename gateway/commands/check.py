@@ -1,11 +1,12 @@
 """sealgate check: is the configuration right, and do all rules pass their own examples."""
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import judge
+from gateway import examples, judge
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit status 0: fine; 2: each problem on a line of its own."""
     config = configuration.load(arguments.config)
     try:
-        version = judge.check(config)
+        version = asyncio.run(examples.check(config))
     except judge.JudgeError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,0 +1,352 @@
+"""The scenes: what is sent, and what must then be true at the client, at the corporate server and in the log.
+
+A scene plays and gives a Seen; its check is pure and lists what does not match, so a test can break each check once.
+"""
+
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyotp
+
+from gateway.demo import mails
+from gateway.demo.stage import Answer, Printed, Stage
+from gateway.demo.stubs import Delivered
+
+INSIDE = "zhang@corp.test"
+OUTSIDE = "buyer@acme.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one scene left behind: the client's answer, new mail at the server, the message's events, commands' output."""
+
+    answer: Answer | None = None
+    delivered: tuple[Delivered, ...] = ()
+    events: tuple[Mapping[str, Any], ...] = ()
+    printed: tuple[Printed, ...] = ()
+    sent: bytes = b""
+
+    @property
+    def decided(self) -> Mapping[str, Any]:
+        """The message.decided event, or an empty one."""
+        return next((event for event in self.events if event["type"] == "message.decided"), {})
+
+    @property
+    def codes(self) -> set[str]:
+        """Finding codes in the log."""
+        return {str(finding["code"]) for finding in self.decided.get("findings", ())}
+
+    @property
+    def types(self) -> list[str]:
+        """Event types in order."""
+        return [str(event["type"]) for event in self.events]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One line of the demo."""
+
+    name: str
+    play: Callable[[Stage, "Story"], Awaitable[Seen]]
+    check: Callable[[Seen], list[str]]
+    said: Callable[[Seen], str]
+    zh: str
+
+
+@dataclass
+class Story:
+    """What later scenes need to know of earlier ones."""
+
+    held: str = ""
+    held_bytes: bytes = b""
+    used_code: str = ""
+
+
+def expect(*claims: tuple[bool, str]) -> list[str]:
+    """The texts of the claims that do not hold."""
+    return [text for true, text in claims if not true]
+
+
+async def _send(stage: Stage, listener: str, sender: str, to: str, data: bytes, client: str | None = None) -> Seen:
+    before = len(stage.delivered())
+    answer = await stage.send(listener, sender, [to], data, client)
+    events = tuple(stage.events(answer.message_id)) if answer.message_id else ()
+    return Seen(answer, tuple(stage.delivered()[before:]), events, sent=data)
+
+
+def _reply(seen: Seen) -> str:
+    return f"{seen.answer.code} {seen.answer.text}" if seen.answer else "no answer"
+
+
+# 1 --------------------------------------------------------------------------------------------------------------------
+async def clean(stage: Stage, story: Story) -> Seen:
+    """A partner's signed mail."""
+    raw = mails.signed(
+        mails.mail(f"Ann <ann@{mails.PARTNER}>", INSIDE, "Quotation 报价", "Dear Zhang, see you."), stage.keys
+    )
+    return await _send(stage, "inbound", f"ann@{mails.PARTNER}", INSIDE, raw, mails.PARTNER_IP)
+
+
+def clean_check(seen: Seen) -> list[str]:
+    """Relayed in the session, byte for byte, with results that pass."""
+    data = seen.delivered[0].data if seen.delivered else b""
+    results = data[: data.find(b"\r\n\r\n")].replace(b"\r\n\t", b" ").replace(b"\r\n ", b" ")
+    return expect(
+        (seen.answer is not None and seen.answer.code == 250, f"client: {_reply(seen)}"),
+        (len(seen.delivered) == 1, f"server: {len(seen.delivered)} messages"),
+        (data.endswith(seen.sent), "server: the bytes are not as they were sent"),
+        (
+            all(word in results for word in (b"spf=pass", b"dkim=pass", b"dmarc=pass", b"arc=none")),
+            "server: results field",
+        ),
+        (seen.types == ["message.decided", "message.relayed"], f"log: {seen.types}"),
+    )
+
+
+# 2 --------------------------------------------------------------------------------------------------------------------
+async def spoofed(stage: Stage, story: Story) -> Seen:
+    """Somebody else's mail in the name of a bank that asks for rejection."""
+    raw = mails.mail("CEO <ceo@bank.example>", INSIDE, "Urgent 紧急付款", "Please pay today.")
+    return await _send(stage, "inbound", "ceo@bank.example", INSIDE, raw, mails.STRANGER_IP)
+
+
+def spoofed_check(seen: Seen) -> list[str]:
+    """Refused with the DMARC code; the server saw nothing."""
+    return expect(
+        (
+            seen.answer is not None and seen.answer.code == 550 and "5.7.26" in seen.answer.text,
+            f"client: {_reply(seen)}",
+        ),
+        (not seen.delivered, "server: it arrived"),
+        ("auth.dmarc.fail" in seen.codes, f"log: findings {sorted(seen.codes)}"),
+        (seen.decided.get("outcome") == "refuse", f"log: outcome {seen.decided.get('outcome')}"),
+    )
+
+
+# 3 --------------------------------------------------------------------------------------------------------------------
+async def malware(stage: Stage, story: Story) -> Seen:
+    """The industry's test string, zipped, from an authenticated partner."""
+    raw = mails.mail(
+        f"ann@{mails.PARTNER}", INSIDE, "Drawings", "see attachment", {"a.zip": mails.zipped("b.com", mails.EICAR)}
+    )
+    return await _send(
+        stage, "inbound", f"ann@{mails.PARTNER}", INSIDE, mails.signed(raw, stage.keys), mails.PARTNER_IP
+    )
+
+
+def malware_check(seen: Seen) -> list[str]:
+    """Refused; the finding names the rule."""
+    return expect(
+        (
+            seen.answer is not None and seen.answer.code == 550 and "5.7.1" in seen.answer.text,
+            f"client: {_reply(seen)}",
+        ),
+        (not seen.delivered, "server: it arrived"),
+        ("malware.yara.eicar" in seen.codes, f"log: findings {sorted(seen.codes)}"),
+    )
+
+
+# 4 --------------------------------------------------------------------------------------------------------------------
+async def contract(stage: Stage, story: Story) -> Seen:
+    """Outbound, blanks and traditional characters in between; then a release with a wrong code."""
+    raw = mails.mail(INSIDE, OUTSIDE, "Contract", "附件为合同。本 合 同 總 價：USD 120,000")
+    seen = await _send(stage, "outbound", INSIDE, OUTSIDE, raw)
+    assert seen.answer is not None
+    story.held, story.held_bytes = seen.answer.message_id, raw
+    wrong = await _release(stage, story.held, "000000")
+    return Seen(seen.answer, seen.delivered, seen.events, (wrong,), raw)
+
+
+async def _release(stage: Stage, message_id: str, code: str) -> Printed:
+    return await stage.command(
+        "held", "release", message_id, "--operator", "wang.fang", "--code", "-", stdin=code + "\n"
+    )
+
+
+def contract_check(seen: Seen) -> list[str]:
+    """Held, not delivered, and not released by a wrong code."""
+    return expect(
+        (seen.answer is not None and seen.answer.code == 250, f"client: {_reply(seen)}"),
+        (not seen.delivered, "server: it arrived"),
+        (seen.decided.get("outcome") == "hold", f"log: outcome {seen.decided.get('outcome')}"),
+        ("content.dictionary.company" in seen.codes, f"log: findings {sorted(seen.codes)}"),
+        (bool(seen.printed) and seen.printed[0].status != 0, "a wrong TOTP code was taken"),
+    )
+
+
+# 5 --------------------------------------------------------------------------------------------------------------------
+async def released(stage: Stage, story: Story) -> Seen:
+    """The same mail with the right code: judged again, and the approval covers it."""
+    before = len(stage.delivered())
+    code = pyotp.TOTP(stage.totp_secret).now()
+    printed = await _release(stage, story.held, code)
+    for _ in range(100):  # the queue process attempts it at once; at most ten seconds
+        if len(stage.delivered()) > before:
+            break
+        await stage.pause(0.1)
+    shown = await stage.command("held", "list")
+    return Seen(
+        None, tuple(stage.delivered()[before:]), tuple(stage.events(story.held)), (printed, shown), story.held_bytes
+    )
+
+
+def released_check(seen: Seen) -> list[str]:
+    """The server has the same bytes, the log the person's act and the delivery."""
+    return expect(
+        (
+            bool(seen.printed) and seen.printed[0].status == 0,
+            f"release: {seen.printed[0].text[-300:] if seen.printed else ''}",
+        ),
+        (len(seen.delivered) == 1, f"server: {len(seen.delivered)} messages"),
+        (
+            bool(seen.delivered) and seen.delivered[0].data.endswith(seen.sent),
+            "server: the bytes are not as they were sent",
+        ),
+        (any(event["actor"]["role"] != "system" for event in seen.events), "log: no person acted"),
+    )
+
+
+# 6 --------------------------------------------------------------------------------------------------------------------
+async def roster(stage: Stage, story: Story) -> Seen:
+    """A resident ID number in a sheet."""
+    raw = mails.mail(INSIDE, "hr@corp.test", "名单", "见附件。", {"名单.xlsx": mails.roster(mails.RESIDENT_ID)})
+    seen = await _send(stage, "outbound", INSIDE, "hr@corp.test", raw)
+    assert seen.answer is not None
+    explained = await stage.command("explain", str(_save(stage.folder / "roster.eml", raw)))
+    return Seen(seen.answer, seen.delivered, seen.events, (explained,), raw)
+
+
+def _save(path: Path, raw: bytes) -> Path:
+    path.write_bytes(raw)
+    return path
+
+
+def roster_check(seen: Seen) -> list[str]:
+    """Found once, inside the sheet, and shown masked only."""
+    found = [each for each in seen.decided.get("findings", ()) if each["code"] == "content.identifier.cn_id18"]
+    text = seen.printed[0].text if seen.printed else ""
+    return expect(
+        (sum(each["count"] for each in found) == 1, f"log: {found}"),
+        (mails.RESIDENT_ID not in str(seen.events), "log: the number stands there in clear"),
+        ("1101**********0014" in text, f"explain does not show the masked number: {text[-300:]}"),
+        (mails.RESIDENT_ID not in text, "explain shows the number in clear"),
+    )
+
+
+# 7 --------------------------------------------------------------------------------------------------------------------
+async def bank(stage: Stage, story: Story) -> Seen:
+    """A bank account going out, and no way to encrypt."""
+    raw = mails.mail(INSIDE, OUTSIDE, "Payment", "银行账号：6222020000000000026 开户行 示例银行")
+    return await _send(stage, "outbound", INSIDE, OUTSIDE, raw)
+
+
+def bank_check(seen: Seen) -> list[str]:
+    """Held: nothing goes out in the clear."""
+    return expect(
+        (seen.answer is not None and seen.answer.code == 250, f"client: {_reply(seen)}"),
+        (not seen.delivered, "server: it went out in the clear"),
+        ("encrypt" in seen.decided.get("policy", {}).get("treatments", ()), f"log: {seen.decided.get('policy')}"),
+    )
+
+
+# 8 --------------------------------------------------------------------------------------------------------------------
+async def verify(stage: Stage, story: Story) -> Seen:
+    """The log proves itself."""
+    return Seen(printed=(await stage.command("audit", "verify"),), events=tuple(stage.events()))
+
+
+def verify_check(seen: Seen) -> list[str]:
+    """Every event, tile and root agree."""
+    return expect(
+        (
+            bool(seen.printed) and seen.printed[0].status == 0,
+            f"verify: {seen.printed[0].text[-500:] if seen.printed else ''}",
+        ),
+        (len(seen.events) >= 8, f"log: {len(seen.events)} events"),
+    )
+
+
+# 9 --------------------------------------------------------------------------------------------------------------------
+async def flipped(stage: Stage, story: Story) -> Seen:
+    """One bit of a copy is changed."""
+    copy = stage.folder / f"copy-{secrets.token_hex(4)}"
+    shutil.copytree(stage.state / "audit", copy)
+    bundle = sorted((copy / "tile" / "entries").rglob("*"), key=lambda path: (path.is_file(), str(path)))[-1]
+    data = bytearray(bundle.read_bytes())
+    data[len(data) // 2] ^= 1
+    bundle.chmod(0o600)
+    bundle.write_bytes(data)
+    return Seen(printed=(await stage.command("audit", "verify", "--dir", str(copy)),))
+
+
+def flipped_check(seen: Seen) -> list[str]:
+    """Verify says no, and names the event."""
+    text = seen.printed[0].text if seen.printed else ""
+    return expect(
+        (bool(seen.printed) and seen.printed[0].status == 1, f"verify did not fail: {text[-300:]}"),
+        ("event" in text, f"verify names no event: {text[-300:]}"),
+    )
+
+
+def _last(seen: Seen) -> str:
+    lines = [line for line in seen.printed[-1].text.splitlines() if line.strip()] if seen.printed else [""]
+    return lines[-1].strip() if lines else ""
+
+
+SCENES: Sequence[Scene] = (
+    Scene(
+        "clean mail",
+        clean,
+        clean_check,
+        lambda s: "250, relayed in the session; spf=pass dkim=pass dmarc=pass arc=none",
+        "正常邮件已投递",
+    ),
+    Scene(
+        "spoofed ceo@",
+        spoofed,
+        spoofed_check,
+        lambda s: "550 5.7.26 DMARC reject (auth.dmarc.fail); server saw nothing",
+        "仿冒邮件被拒",
+    ),
+    Scene(
+        "EICAR in a zip",
+        malware,
+        malware_check,
+        lambda s: "550 5.7.1 malware.yara.eicar in a.zip > b.com; server saw nothing",
+        "恶意附件被拒",
+    ),
+    Scene(
+        "合同总价",
+        contract,
+        contract_check,
+        lambda s: f"250 held {s.answer.message_id if s.answer else ''}; server saw nothing; wrong TOTP refused",
+        "待审批",
+    ),
+    Scene(
+        "released, TOTP",
+        released,
+        released_check,
+        lambda s: "judged again, approval covers it; server got the same bytes",
+        "已放行",
+    ),
+    Scene(
+        "ID in xlsx",
+        roster,
+        roster_check,
+        lambda s: "content.identifier.cn_id18 = 1 in 名单.xlsx, shown 1101**********0014",
+        "证件号已识别",
+    ),
+    Scene(
+        "银行账号",
+        bank,
+        bank_check,
+        lambda s: "250 held: encryption is not set up, not sent in the clear",
+        "未加密不外发",
+    ),
+    Scene("audit verify", verify, verify_check, _last, "日志完整"),
+    Scene("one bit flipped", flipped, flipped_check, lambda s: "(in a copy) verify exits 1: " + _last(s), "篡改被发现"),
+)

@@ -1,0 +1,54 @@
+"""Runs every rule's own examples through the real scanners: a rule that does not do what it says refuses to load."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gateway.config import Config
+from gateway.judge import Judge, JudgeError, judge_version, load_dictionaries, load_ruleset
+from gateway.oneshot import judge_here
+from policies import examples
+from scanners.base import scan
+from scanners.finding import Finding
+from scanners.message import Envelope, Message
+from scanners.mime import parse
+
+DEADLINE_S = 30.0
+"""For one example: they are a few lines each, but the machine may be busy."""
+
+
+def example_config(config: Config) -> Config:
+    """Examples speak of corp.test; antivirus and our own domains would colour them."""
+    return replace(
+        config,
+        gateway=replace(config.gateway, local_domains=tuple(sorted(examples.LOCAL_DOMAINS))),
+        clamav=replace(config.clamav, address=""),
+        groups=(),
+        own_accounts=(),
+    )
+
+
+async def failures(config: Config) -> tuple[str, ...]:
+    """A line per example that does not come out, with file and line. Raises JudgeError, DecoderError."""
+    async with judge_here(example_config(config), None) as made:
+        outcome = await examples.run(made.ruleset, scan_with(made), made.version)
+    return tuple(str(problem) for problem in outcome.problems)
+
+
+def scan_with(made: Judge) -> examples.Scan:
+    """What policies.examples wants: parse and scan as the gateway does."""
+
+    async def run(envelope: Envelope, raw: bytes) -> tuple[Message, Sequence[Finding]]:
+        scanned = await scan(parse(envelope, raw), made.scanners, made.opener, DEADLINE_S, time.monotonic)
+        return scanned.message, scanned.findings
+
+    return run
+
+
+async def check(config: Config) -> str:
+    """All that a start would read, examples included. Raises JudgeError with a line per problem; gives the judge's version."""
+    problems = await failures(config)
+    if problems:
+        raise JudgeError("\n".join(problems))
+    dictionaries = load_dictionaries(config)
+    return judge_version(config, dictionaries, load_ruleset(config, dictionaries))
