@@ -27,7 +27,7 @@ from scanners.authentication.domains import is_below, to_ascii
 from scanners.authentication.fields import Claim, parse_results
 from scanners.authentication.keys import MIN_RSA_BITS, BadKey, KeyStore
 from scanners.authentication.verdicts import Arc, Verdict
-from scanners.resolver import LookupBudget, Prefetched, Resolver
+from scanners.answers import LookupBudget, Prefetched, Resolver
 
 MAX_INSTANCES = 50
 """RFC 8617 4.2.1: i= runs to 50."""
@@ -130,12 +130,18 @@ def _walk(prepared: Prepared, keys: KeyStore, prefetched: Prefetched) -> Arc:
 
 def vouch(arc: Arc, prepared: Prepared, author: str, trusted_sealers: Collection[str]) -> Arc:
     """Fill ``trusted`` when a passing chain's trusted sealers say that ``author`` was authenticated before they forwarded it."""
-    if arc.verdict is not Verdict.PASS or not author or not trusted_sealers or not _covers_author(prepared, arc.instances):
+    if (
+        arc.verdict is not Verdict.PASS
+        or not author
+        or not trusted_sealers
+        or not _covers_author(prepared, arc.instances)
+    ):
         return arc
+    trusted = {to_ascii(sealer) for sealer in trusted_sealers}
     statements = {i: claims for i, claims in map(_statement, prepared.values(FIELDS[2])) if i}
     for instance in range(arc.instances, 0, -1):
         sealer = arc.sealers[instance - 1]
-        if sealer not in trusted_sealers:
+        if not sealer or sealer not in trusted:
             break
         for claim in statements.get(instance, ()):
             if _is_about(claim, author):
@@ -169,4 +175,4 @@ def _is_about(claim: Claim, author: str) -> bool:
         return to_ascii(claim.properties.get("header.from", author).rpartition("@")[2]) == author
     keys = {"dkim": ("header.d", "header.i"), "spf": ("smtp.mailfrom", "smtp.mfrom")}.get(claim.method, ())
     names = [to_ascii(claim.properties[key].rpartition("@")[2]) for key in keys if key in claim.properties]
-    return any(name and (is_below(author, name) and "." in name or is_below(name, author)) for name in names)
+    return any(name and ((is_below(author, name) and "." in name) or is_below(name, author)) for name in names)

@@ -20,7 +20,7 @@ from scanners.authentication.canonical import Prepared, relaxed_field, without_s
 from scanners.authentication.domains import is_below, to_ascii
 from scanners.authentication.keys import GOOD_RSA_BITS, MIN_RSA_BITS, BadKey, Key, KeyStore
 from scanners.authentication.verdicts import Dkim, Verdict
-from scanners.resolver import Answer, Prefetched, Resolver, Status
+from scanners.answers import Answer, Prefetched, Resolver, Status
 
 MAX_SIGNATURES = 10
 """Signatures looked at, from the top; real mail has up to four. Each costs a key lookup."""

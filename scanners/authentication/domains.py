@@ -1,10 +1,12 @@
 """Domain names as authentication compares them: lower-case A-labels (RFC 5890), never raw Unicode."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import idna
+from publicsuffixlist import PublicSuffixList
 
-from scanners.resolver import MAX_NAME
+from scanners.answers import MAX_NAME
 
 MAX_TEXT = 1024
 """Characters of a domain as written that we look at; a U-label is never longer than its A-label's octets times a few."""
@@ -45,3 +47,13 @@ def split_address(address: str) -> tuple[str, str]:
 def is_below(domain: str, parent: str) -> bool:
     """Whether ``domain`` is ``parent`` or a subdomain of it."""
     return domain == parent or domain.endswith("." + parent)
+
+
+def public_suffixes() -> Callable[[str], bool]:
+    """A test for the names under which registries register (ICANN part of the list that ships with the package; about 40 ms to load)."""
+    suffixes = PublicSuffixList(accept_unknown=False, only_icann=True)
+
+    def is_suffix(domain: str) -> bool:
+        return bool(suffixes.publicsuffix(domain) == domain)
+
+    return is_suffix

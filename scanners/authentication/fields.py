@@ -119,10 +119,11 @@ def parse_results(value: bytes) -> Results:
 
 def _claim(words: list[Token]) -> Claim | None:
     """``dkim = pass header.d = example.com`` -> a Claim; None for anything else (a version, ``none``)."""
-    pairs: list[tuple[str, str]] = []
-    for number in range(1, len(words) - 1):
-        if words[number].text == "=" and not words[number].quoted:
-            pairs.append((words[number - 1].text.lower(), words[number + 1].text))
+    pairs = [
+        (words[number - 1].text.lower(), words[number + 1].text)
+        for number in range(1, len(words) - 1)
+        if words[number].text == "=" and not words[number].quoted
+    ]
     if not pairs or pairs[0][0] != words[0].text.lower():
         return None
     method = pairs[0][0].partition("/")[0]

@@ -103,7 +103,7 @@ def _mailboxes(value: bytes, reasons: dict[str, None]) -> list[_Mailbox]:
     except UnicodeDecodeError:
         reasons["not_utf8"] = None
         text = value.replace(b"\r\n", b"").decode("latin-1")
-    if any(char < " " and char != "\t" or char == "\x7f" or char in BIDI for char in text):
+    if any((char < " " and char != "\t") or char == "\x7f" or char in BIDI for char in text):
         reasons["control"] = None
     found = [_Mailbox()]
     at = 0
@@ -169,7 +169,7 @@ def _finish(box: _Mailbox, reasons: dict[str, None]) -> _Mailbox | None:
     box.address = box.address.strip(SPACE)
     box.display = decode_words(display)
     shown = [box.display, decode_words(box.comments)]
-    if any(char < " " and char != "\t" or char in BIDI for text in shown for char in text):
+    if any((char < " " and char != "\t") or char in BIDI for text in shown for char in text):
         reasons["control"] = None
     own = box.address.lower()
     if any(_names_other_address(text, own) for text in shown):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from scanners.resolver import Answer, Exchange, Status
+from scanners.answers import Answer, Exchange, Status
 
 TIMEOUT = "TIMEOUT"
 SERVFAIL = "SERVFAIL"

@@ -9,7 +9,7 @@ import yaml
 
 from scanners.authentication import spf
 from scanners.authentication.verdicts import Verdict
-from scanners.resolver import Answer
+from scanners.answers import Answer
 from tests.fakes.resolver import FakeResolver
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -162,7 +162,9 @@ async def test_a_record_cannot_make_us_ask_without_end() -> None:
 
 async def test_more_names_than_the_bound_is_permerror() -> None:
     zone = dict(ZONE)
-    zone["fan.test"] = {"TXT": ["v=spf1 " + " ".join(f"mx:f{n % 9}.fan.test" for n in range(9)) + " include:more.test -all"]}
+    zone["fan.test"] = {
+        "TXT": ["v=spf1 " + " ".join(f"mx:f{n % 9}.fan.test" for n in range(9)) + " include:more.test -all"]
+    }
     zone["more.test"] = {"TXT": ["v=spf1 mx:f0.fan.test ptr -all"]}
     result = await spf.check(FakeResolver(zone), "192.0.2.1", "h.test", "a@fan.test")
     assert result.verdict is Verdict.PERMERROR

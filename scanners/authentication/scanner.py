@@ -1,0 +1,157 @@
+"""The authentication scanner: SPF, DKIM, ARC and DMARC of one message, as findings and as one Authentication."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+
+from scanners.authentication import arc as arc_check
+from scanners.authentication import dkim as dkim_check
+from scanners.authentication import dmarc as dmarc_check
+from scanners.authentication import headers
+from scanners.authentication import spf as spf_check
+from scanners.authentication.canonical import Prepared
+from scanners.authentication.codes import (
+    ARC_TRUSTED,
+    BY_CODE,
+    CODES,
+    DUPLICATE,
+    FOREIGN,
+    FROM_AMBIGUOUS,
+    LENGTH,
+    NO_CLIENT,
+    TOO_MANY,
+    UNSIGNED,
+    WEAK_KEY,
+)
+from scanners.authentication.domains import is_below, public_suffixes, to_ascii
+from scanners.authentication.keys import KeyStore
+from scanners.authentication.verdicts import Arc, Authentication, Author, Dkim, Dmarc, Spf, Verdict
+from scanners.base import Result, Stage
+from scanners.finding import Code, Evidence, Finding
+from scanners.message import Direction, Message
+from scanners.answers import Resolver
+
+__all__ = ["CODES", "AuthenticationScanner", "findings"]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationScanner:
+    """Judges inbound mail in full; mail of our own people only by whom its From names.
+
+    ``trusted_sealers`` are domains whose ARC seals are believed; ``local_domains`` are ours; ``is_suffix`` tells public
+    suffixes; ``keys`` keeps parsed DKIM keys between messages.
+    """
+
+    resolver: Resolver
+    local_domains: tuple[str, ...] = ()
+    trusted_sealers: Collection[str] = ()
+    is_suffix: Callable[[str], bool] = field(default_factory=public_suffixes)
+    keys: KeyStore = field(default_factory=KeyStore)
+
+    @property
+    def name(self) -> str:
+        """``authentication``."""
+        return "authentication"
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """Every code it may report."""
+        return CODES
+
+    @property
+    def stage(self) -> Stage:
+        """Needs the bytes only."""
+        return Stage.BYTES
+
+    async def scan(self, message: Message) -> Result:
+        """Judge the message; DNS trouble is temperror, hostile content is a verdict."""
+        authentication = await self.authenticate(message)
+        if message.envelope.direction is not Direction.INBOUND:
+            return Result(tuple(_own_findings(authentication, self.local_domains)), authentication)
+        signatures = sum(1 for header in message.headers if header.key == "dkim-signature")
+        return Result(tuple(findings(authentication, signatures)), authentication)
+
+    async def authenticate(self, message: Message) -> Authentication:
+        """The verdicts alone."""
+        envelope = message.envelope
+        prepared = Prepared(message.raw, message.header_length)
+        author = headers.author(prepared, message.raw, message.header_length)
+        if envelope.direction is not Direction.INBOUND:
+            return _outbound(author, prepared, envelope.sender, envelope.helo)
+        spf = await spf_check.check(self.resolver, envelope.client, envelope.helo, envelope.sender)
+        dkim = await dkim_check.verify(prepared, self.resolver, self.keys, envelope.received_at.timestamp())
+        arc = await arc_check.verify(prepared, self.resolver, self.keys)
+        arc = arc_check.vouch(arc, prepared, author.domain if len(author.domains) == 1 else "", self.trusted_sealers)
+        results = [
+            await dmarc_check.check(self.resolver, domain, spf, dkim, self.is_suffix) for domain in author.domains
+        ]
+        dmarc = dmarc_check.join(results, author.ambiguous)
+        return Authentication(spf, dkim, arc, dmarc, author, envelope.sender, envelope.helo, prepared.duplicates())
+
+
+def _outbound(author: Author, prepared: Prepared, sender: str, helo: str) -> Authentication:
+    """Our own mail isn't judged by what the world publishes about us; only From is read."""
+    unjudged = "mail of our own is not judged"
+    return Authentication(
+        Spf(Verdict.NONE, reason=unjudged, judged=False),
+        (),
+        Arc(Verdict.NONE, reason=unjudged),
+        Dmarc(Verdict.NONE, author.domain, reason=unjudged),
+        author,
+        sender,
+        helo,
+        prepared.duplicates(),
+    )
+
+
+def _finding(code: Code, summary: str, about: str = "", count: int = 0) -> Finding:
+    evidence = Evidence(count=count) if count else None
+    return Finding(code.code, code.severity, summary[:200], evidence=evidence, about=about)
+
+
+def findings(authentication: Authentication, signatures: int) -> Iterator[Finding]:
+    """What inbound mail's verdicts amount to; ``signatures`` is the number of DKIM signatures it carries."""
+    spf, dmarc, arc = authentication.spf, authentication.dmarc, authentication.arc
+    if spf.judged:
+        yield _finding(BY_CODE[f"auth.spf.{spf.verdict}"], spf.reason, spf.domain)
+    else:
+        yield _finding(NO_CLIENT, spf.reason, spf.domain)
+    yield from _dkim_findings(authentication.dkim, signatures)
+    yield _finding(BY_CODE[f"auth.arc.{arc.verdict}"], arc.reason, arc.sealers[-1] if arc.sealers else "")
+    if arc.trusted:
+        yield _finding(ARC_TRUSTED, arc.vouched, arc.trusted)
+    yield _finding(BY_CODE[f"auth.dmarc.{dmarc.verdict}"], dmarc.reason, dmarc.domain)
+    if dmarc.verdict is Verdict.FAIL:
+        yield _finding(BY_CODE[f"auth.dmarc.policy_{dmarc.disposition}"], dmarc.record_domain, dmarc.domain)
+    yield from _header_findings(authentication)
+
+
+def _dkim_findings(dkim: tuple[Dkim, ...], signatures: int) -> Iterator[Finding]:
+    if not dkim:
+        yield _finding(BY_CODE["auth.dkim.none"], "no signature")
+    for one in dkim:
+        yield _finding(BY_CODE[f"auth.dkim.{one.verdict}"], one.reason, one.domain)
+        if "length" in one.flags:
+            yield _finding(LENGTH, one.reason, one.domain)
+        if "weak_key" in one.flags:
+            yield _finding(WEAK_KEY, f"{one.bits}-bit key", one.domain)
+        if unsigned := [flag.removeprefix("unsigned_") for flag in one.flags if flag.startswith("unsigned_")]:
+            yield _finding(UNSIGNED, ", ".join(unsigned), one.domain)
+    if signatures > dkim_check.MAX_SIGNATURES:
+        yield _finding(TOO_MANY, f"{signatures} signatures", count=signatures)
+
+
+def _header_findings(authentication: Authentication) -> Iterator[Finding]:
+    author = authentication.author
+    if author.ambiguous:
+        yield _finding(FROM_AMBIGUOUS, ", ".join(author.ambiguous), author.domain, count=len(author.ambiguous))
+    for name in authentication.duplicates:
+        yield _finding(DUPLICATE, f"{name} occurs more than once", name)
+
+
+def _own_findings(authentication: Authentication, local_domains: tuple[str, ...]) -> Iterator[Finding]:
+    """Outbound: whom the mail claims to be from must be us."""
+    yield from _header_findings(authentication)
+    ours = [to_ascii(domain) for domain in local_domains]
+    for domain in authentication.author.domains:
+        if ours and not any(is_below(domain, own) for own in ours if own):
+            yield _finding(FOREIGN, "From names a domain that is not ours", domain)
