@@ -23,7 +23,10 @@ class Opened:
     @property
     def weight(self) -> int:
         """Bytes it takes, about."""
-        parts = sum(400 + len(part.path) + len(part.filename) + 2 * len(part.text or "") for part in self.parts)
+        parts = sum(
+            400 + len(part.path) + len(part.filename) + 2 * len(part.text or "") + 2 * len(part.other)
+            for part in self.parts
+        )
         return parts + 300 * len(self.findings)
 
 

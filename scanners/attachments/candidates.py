@@ -7,7 +7,7 @@ MAX_WORDS = 96
 _SAMPLE = 20_000
 """Characters of text looked at."""
 _HINTS = ("密码", "口令", "解压", "密碼", "password", "passwd", "passcode", "pwd", "pass", "pin")
-_BREAKS = str.maketrans({mark: " " for mark in "，。；：、！？（）【】《》“”‘’\"'<>()[]{}：,;|\t\r\n\u3000\u00a0"})
+_BREAKS = str.maketrans(dict.fromkeys("，。；：、！？（）【】《》“”‘’\"'<>()[]{}：,;|\t\r\n\u3000\xa0", " "))
 _COMMON = ("infected", "123456", "password", "1234", "12345678")
 """What malware sharers and careless senders use."""
 
@@ -29,9 +29,8 @@ def _words(line: str, hinted: bool) -> list[str]:
     words = []
     for word in line.translate(_BREAKS).split():
         words.append(word)
-        for mark in (":", "=", "是", "为", "is"):
-            if hinted and mark in word:
-                words.append(word.rpartition(mark)[2])
+        if hinted:
+            words.extend(word.rpartition(mark)[2] for mark in (":", "=", "是", "为", "is") if mark in word)
         stripped = word.strip(".!?-_*`")
         if stripped != word:
             words.append(stripped)

@@ -5,7 +5,6 @@ finishes its job and ends. A job that runs past its time kills the process (SIGA
 """
 
 import argparse
-import array
 import gc
 import mmap
 import os
@@ -142,27 +141,14 @@ class Decoder:
             os.close(descriptor)
 
     def _receive(self, connection: socket.socket) -> tuple[Job, int]:
-        first, ancillary, _, _ = connection.recvmsg(65_536, socket.CMSG_SPACE(4))
-        descriptors = array.array("i")
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-        if len(descriptors) != 1:
+        first, descriptors, _, _ = socket.recv_fds(connection, 65_536, 4)
+        try:
+            if len(descriptors) != 1:
+                raise ValueError("one descriptor, please")
+            return self._decode.decode(_rest(connection, first)), descriptors[0]
+        except BaseException:
             for descriptor in descriptors:
                 os.close(descriptor)
-            raise ValueError("no descriptor")
-        try:
-            data = bytearray(first)
-            while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
-                if len(data) >= 4 and int.from_bytes(data[:4], "big") > MAX_JOB:
-                    raise ValueError("job too long")
-                chunk = connection.recv(65_536)
-                if not chunk:
-                    raise ValueError("cut short")
-                data += chunk
-            return self._decode.decode(memoryview(data)[4:]), descriptors[0]
-        except BaseException:
-            os.close(descriptors[0])
             raise
 
     def _answer(self, job: Job, descriptor: int, soft_s: float) -> Answer:
@@ -177,6 +163,19 @@ class Decoder:
         if size > 4_000_000:
             gc.collect()
         return answer
+
+
+def _rest(connection: socket.socket, first: bytes) -> memoryview:
+    """The frame's body, however it was cut on its way. Raises ValueError, OSError."""
+    frame_bytes = bytearray(first)
+    while len(frame_bytes) < 4 or len(frame_bytes) < 4 + int.from_bytes(frame_bytes[:4], "big"):
+        if len(frame_bytes) >= 4 and int.from_bytes(frame_bytes[:4], "big") > MAX_JOB:
+            raise ValueError("job too long")
+        chunk = connection.recv(65_536)
+        if not chunk:
+            raise ValueError("cut short")
+        frame_bytes += chunk
+    return memoryview(frame_bytes)[4:]
 
 
 def main(arguments: list[str] | None = None) -> int:

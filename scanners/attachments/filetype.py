@@ -70,24 +70,37 @@ TEXT = "text/plain"
 UNKNOWN = "application/octet-stream"
 
 EXECUTABLE = frozenset(
-    "exe scr com pif cpl dll ocx sys drv msi msp mst msc bat cmd ps1 psm1 psd1 vb vbs vbe js jse wsf wsh wsc sct hta lnk url scf inf reg jar "
-    "jnlp class apk app command action workflow sh run bin elf deb rpm pkg dmg xll xlam wll ppam gadget application appref-ms "
-    "settingcontent-ms library-ms search-ms searchconnector-ms website msix appx appinstaller diagcab theme themepack rdp chm hlp "
-    "iso img vhd vhdx udl mde ade mad maf mam slk iqy rqy oqy ppkg job ws diagcfg py pyw pyz".split()
+    """
+    exe scr com pif cpl dll ocx sys drv msi msp mst msc bat cmd ps1 psm1 psd1 vb vbs vbe js jse wsf wsh wsc sct
+    hta lnk url scf inf reg jar jnlp class apk app command action workflow sh run bin elf deb rpm pkg dmg xll xlam
+    wll ppam gadget application appref-ms settingcontent-ms library-ms search-ms searchconnector-ms website msix
+    appx appinstaller diagcab theme themepack rdp chm hlp iso img vhd vhdx udl mde ade mad maf mam slk iqy rqy oqy
+    ppkg job ws diagcfg py pyw pyz
+    """.split()  # noqa: SIM905 - words read better than a column of strings
 )
 """Extensions that run code, or carry something past the mark of the web, when a person double-clicks."""
 
 _DANGEROUS_TYPES = frozenset(
-    "application/x-dosexec application/x-elf application/x-mach-binary application/java-vm application/x-ms-shortcut "
-    "application/vnd.ms-htmlhelp application/x-iso9660-image application/x-vhd application/x-vhdx application/java-archive "
-    "application/x-msi application/x-script application/onenote application/vnd.android.package-archive".split()
+    """
+    application/x-dosexec application/x-elf application/x-mach-binary application/java-vm application/x-ms-
+    shortcut application/vnd.ms-htmlhelp application/x-iso9660-image application/x-vhd application/x-vhdx
+    application/java-archive application/x-msi application/x-script application/onenote
+    application/vnd.android.package-archive
+    """.split()  # noqa: SIM905 - words read better than a column of strings
 )
 
 _ZIPPED = frozenset(
-    "zip docx docm dotx dotm xlsx xlsm xlsb xltx xltm xlam pptx pptm ppsx potx ppsm odt ods odp odg ott ots epub jar apk war xpi vsdx "
-    "aar ipa appx msix kmz crx whl pages numbers key 3mf cbz ofd sketch xps oxps nupkg thmx mmap xmind".split()
+    """
+    zip docx docm dotx dotm xlsx xlsm xlsb xltx xltm xlam pptx pptm ppsx potx ppsm odt ods odp odg ott ots epub
+    jar apk war xpi vsdx aar ipa appx msix kmz crx whl pages numbers key 3mf cbz ofd sketch xps oxps nupkg thmx
+    mmap xmind
+    """.split()  # noqa: SIM905 - words read better than a column of strings
 )
-_OLE = frozenset("doc dot xls xlt xla ppt pps pot msg msi msp mst vsd pub wps et dps mpp db one".split())
+_OLE = frozenset(
+    """
+    doc dot xls xlt xla ppt pps pot msg msi msp mst vsd pub wps et dps mpp db one
+    """.split()  # noqa: SIM905 - words read better than a column of strings
+)
 _CLAIMS: dict[str, frozenset[str]] = {
     "application/pdf": frozenset({"pdf", "ai", "fdf"}),
     "application/vnd.rar": frozenset({"rar", "r00", "cbr"}),
@@ -127,7 +140,9 @@ _DECLARED: dict[str, str] = {
     "text/rtf": "rtf",
 }
 _SEEN = frozenset(
-    "pdf doc docx xls xlsx ppt pptx txt jpg jpeg png gif bmp zip rar html htm mp3 mp4 avi csv rtf wps et dps ofd".split()
+    """
+    pdf doc docx xls xlsx ppt pptx txt jpg jpeg png gif bmp zip rar html htm mp3 mp4 avi csv rtf wps et dps ofd
+    """.split()  # noqa: SIM905 - words read better than a column of strings
 )
 """Extensions people trust; one of these before a dangerous one is a disguise."""
 
@@ -181,7 +196,7 @@ def _textual(data: bytes, head: bytes) -> Kind:
         lowered = head[:1024].lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").replace(b"\0", b"").lower()
         if lowered.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<hta:")):
             return Kind("text/html", True)
-        if lowered.startswith(b"<?xml") or lowered.startswith(b"<svg"):
+        if lowered.startswith((b"<?xml", b"<svg")):
             if b"<svg" in lowered:
                 return Kind("image/svg+xml", True)
             if b"<html" in lowered:
@@ -219,7 +234,7 @@ def looks_like_text(head: bytes) -> bool:
 def extension(name: str) -> str:
     """The last extension in lower case as a file manager would act on it: invisible characters, blanks and dots at the end dropped."""
     cleaned = "".join(character for character in name if character not in _INVISIBLE).rstrip(_BLANKS + ".")
-    stem, dot, last = cleaned.rpartition(".")
+    _, dot, last = cleaned.rpartition(".")
     return last.strip(_BLANKS).lower() if dot and len(last) <= 24 else ""
 
 
@@ -260,7 +275,11 @@ def _wrong(last: str, kind: Kind) -> bool:
         return (
             last in _FIXED and last not in {"docx", "xlsx", "pptx"} and last not in _OLE
         )  # encrypted OOXML is OLE outside
-    if true == "application/zip" or true in ZIP_TYPES:
+    if (
+        true == "application/zip"
+        or true in _OFFICE_ZIPS
+        or true in ("application/java-archive", "application/vnd.oasis.opendocument")
+    ):
         return last not in _ZIPPED and last in (_FIXED | _OLE | {"txt", "csv", "html"})
     if true in _CLAIMS:
         return last not in _CLAIMS[true] and last in (_FIXED | _OLE | {"txt", "csv", "html", "htm"})
@@ -272,6 +291,7 @@ ZIP_TYPES: dict[str, str] = {
     "xl/": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "ppt/": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
 }
+_OFFICE_ZIPS = frozenset(ZIP_TYPES.values())
 OLE_TYPES = frozenset(
     {
         "application/msword",

@@ -71,7 +71,7 @@ def read(data: bytes, reading: Reading) -> None:
     reading.say(page.hidden)
     reading.say("\n".join(link.href for link in links(source[:MAX_HTML])[0] if link.href))
     if other:
-        reading.say(text.read(other[:MAX_HTML]).visible)
+        reading.also(text.read(other[:MAX_HTML]).visible)
     if len(source) > MAX_HTML:
         reading.say(source[MAX_HTML:])
 

@@ -9,9 +9,10 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scanners.attachments import filetype
-from scanners.attachments.budget import MAX_DEPTH, Budget, LimitReached
+from scanners.attachments import filetype, zips
+from scanners.attachments.budget import MAX_DEPTH, MAX_TEXT, Budget, LimitReached
 from scanners.attachments.codes import (
+    AMBIGUOUS,
     DANGEROUS,
     DOUBLE_EXTENSION,
     LIMIT,
@@ -22,7 +23,7 @@ from scanners.attachments.codes import (
 from scanners.attachments.filetype import Kind
 from scanners.attachments.protocol import MAX_FINDINGS, Answer, FoundFinding, FoundPart, JobPart, clip
 from scanners.attachments.reading import Note, Reading, UnreadableContent
-from scanners.attachments.registry import CONTAINERS, NATIVE, Reader, refine, reader_for
+from scanners.attachments.registry import CONTAINERS, NATIVE, OFFICE, Reader, reader_for, refine
 from scanners.attachments.yara import MatchTimeout, YaraEngine
 from scanners.finding import Severity
 
@@ -79,6 +80,7 @@ class Inspection:
         try:
             self._labels(reading, name, declared, kind, content)
             self._match(reading, content)
+            self._appended(reading, place, content, kind)
             self._read(reading, place, content, kind, digest)
         except LimitReached as limit:
             self._limit(reading, limit)
@@ -92,11 +94,9 @@ class Inspection:
             Exception
         ) as error:  # any fault of a library on hostile bytes is "not read" (law 5), and the next piece goes on
             reading.note(Note(UNREADABLE, f"{kind.media_type}: {type(error).__name__}", about=kind.media_type))
-        text = reading.text
-        if reading.texts:
-            self._parts[index] = FoundPart(
-                place.path, kind.media_type, clip(name), len(content), digest, clip(text, 16_000_000)
-            )
+        if reading.texts or reading.others:
+            text, other = clip(reading.text, MAX_TEXT), clip("\n".join(reading.others), MAX_TEXT)
+            self._parts[index] = FoundPart(place.path, kind.media_type, clip(name), len(content), digest, text, other)
 
     def _labels(self, reading: Reading, name: str, declared: str, kind: Kind, content: bytes) -> None:
         if not content:
@@ -134,6 +134,14 @@ class Inspection:
         if digest in place.ancestors or place.depth >= MAX_DEPTH:
             raise LimitReached("depth", MAX_DEPTH)
         reader(content, reading)
+
+    def _appended(self, reading: Reading, place: _Place, content: bytes, kind: Kind) -> None:
+        """A file that is a zip as well: unpackers begin at its end and do not care what comes first."""
+        if kind.media_type in CONTAINERS or kind.media_type in OFFICE or b"PK\x05\x06" not in content[-66_000:]:
+            return
+        if place.depth < MAX_DEPTH and zips.directory(content).entries:
+            reading.note(Note(AMBIGUOUS, f"{kind.media_type} that is a zip as well", about=kind.media_type))
+            zips.read(content, reading)
 
     def _reading(self, place: _Place, name: str, declared: str, digest: str) -> Reading:
         def member(member_name: str, content: bytes, member_declared: str) -> None:

@@ -4,7 +4,7 @@ import io
 import struct
 from typing import Any
 
-from scanners.attachments.codes import ENCRYPTED
+from scanners.attachments.codes import ENCRYPTED, MACRO
 from scanners.attachments.reading import Note, Reading, UnreadableContent
 
 MAX_PIECES = 200_000
@@ -83,6 +83,8 @@ def read_xls(data: bytes, reading: Reading) -> None:
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         with ole.opened(data) as file:
             ole.rest(file, data, reading)
+            if _workbook_marks(ole.stream(file, "Workbook" if file.exists("Workbook") else "Book", reading), reading):
+                return
     try:
         book: Any = python_calamine.load_workbook(io.BytesIO(data))
     except python_calamine.PasswordError:
@@ -104,6 +106,23 @@ def read_xls(data: bytes, reading: Reading) -> None:
                 reading.say("\n".join(lines))
                 lines.clear()
         reading.say("\n".join(lines))
+
+
+def _workbook_marks(records: bytes, reading: Reading) -> bool:
+    """Walk the globals (MS-XLS 2.1.4): note Excel 4 macro sheets; True when the rest is encrypted."""
+    position = 0
+    while position + 4 <= len(records):
+        kind, length = struct.unpack_from("<HH", records, position)
+        body = records[position + 4 : position + 4 + length]
+        if kind == 0x002F:
+            reading.note(Note(ENCRYPTED, "encrypted workbook", about="xls"))
+            return True
+        if kind == 0x0085 and len(body) > 6 and body[5] == 1:
+            reading.note(Note(MACRO, "Excel 4 macro sheet", about="xlm"))
+        if kind == 0x000A:
+            return False
+        position += 4 + length
+    return False
 
 
 def _cell(value: object) -> str:

@@ -55,7 +55,7 @@ def _ooxml_member(data: bytes, entry: Entry, reading: Reading, sheets: Sheets) -
         elif "sheets/" in name:
             sheets.sheet(content, reading)
         elif not name.startswith(("word/theme", "xl/theme", "ppt/theme")) and leaf not in _DULL:
-            xml.say_text(content, reading)
+            xml.say_text(content, reading, separate=name.startswith("docprops/"))
     elif name.startswith("xl/") and name.endswith(".bin") and leaf.startswith(_XLSB):
         return
     elif name.endswith(".bin"):
@@ -66,7 +66,17 @@ def _ooxml_member(data: bytes, entry: Entry, reading: Reading, sheets: Sheets) -
 
 _XLSB = ("sheet", "workbook", "styles", "sharedstrings", "calcchain", "binaryindex", "table", "comments")
 _DULL = frozenset(
-    "styles.xml fonttable.xml settings.xml websettings.xml theme1.xml calcchain.xml presprops.xml viewprops.xml tablestyles.xml".split()
+    [
+        "styles.xml",
+        "fonttable.xml",
+        "settings.xml",
+        "websettings.xml",
+        "theme1.xml",
+        "calcchain.xml",
+        "presprops.xml",
+        "viewprops.xml",
+        "tablestyles.xml",
+    ]
 )
 """Members without a reader's text; [Content_Types].xml has none either, but is cheap."""
 
@@ -122,6 +132,6 @@ def read_odf(data: bytes, reading: Reading) -> None:
         if name.startswith("basic/") and name.endswith(".xml") and b"module" in content:
             reading.note(Note(MACRO, "Basic macros", about="basic"))
         if name.endswith(".xml"):
-            xml.say_text(content, reading)
+            xml.say_text(content, reading, separate=name == "meta.xml")
         elif not name.endswith(".rdf"):
             reading.member(entry.name.rpartition("/")[2], content, "")

@@ -128,23 +128,28 @@ def read(data: bytes, reading: Reading) -> None:
 
 def _decrypt(data: bytes, reading: Reading) -> None:
     """Encrypted OOXML (MS-OFFCRYPTO): with Excel's built-in password, then the mail's own words."""
-    import msoffcrypto
-
     for word in ("VelvetSweatshop", *reading.words[:MAX_TRIES]):
         reading.budget.tick()
-        out = io.BytesIO()
-        try:
-            file: Any = msoffcrypto.OfficeFile(io.BytesIO(data))
-            file.load_key(password=word, verify_password=True)
-            file.decrypt(out)
-        except Exception:  # a wrong password and a broken file look alike here: both end as encrypted
-            continue
-        content = out.getvalue()
-        reading.budget.unpacked(len(content))
-        reading.note(Note(DECRYPTED, "opened with a known password", about="office"))
-        reading.member(reading.name or "document", content, "")
-        return
+        content = _try(data, word)
+        if content:
+            reading.budget.unpacked(len(content))
+            reading.note(Note(DECRYPTED, "opened with a known password", about="office"))
+            reading.member(reading.name or "document", content, "")
+            return
     reading.note(Note(ENCRYPTED, "encrypted office document", about="office"))
+
+
+def _try(data: bytes, word: str) -> bytes:
+    import msoffcrypto
+
+    out = io.BytesIO()
+    try:
+        file: Any = msoffcrypto.OfficeFile(io.BytesIO(data))
+        file.load_key(password=word, verify_password=True)
+        file.decrypt(out)
+    except Exception:  # a wrong password and a broken file look alike here: both end as encrypted
+        return b""
+    return out.getvalue()
 
 
 def read_msg(data: bytes, reading: Reading) -> None:

@@ -1,6 +1,7 @@
 """The worker's side: hands attachments to a decoder, and puts what came back into the Message. Never blocks the loop."""
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -110,10 +111,8 @@ class AttachmentOpener:
         if locked:
             words = passwords(message)
             if words:
-                try:
+                with contextlib.suppress(DecoderLost, DecodersBusy):  # the first reading stands: it says encrypted
                     found |= await self._ask(locked, words, end, 0.9)
-                except (DecoderLost, DecodersBusy):
-                    pass  # what the first reading found stands: it says the part is encrypted
         results |= found
         for subject in waiting:
             opened = found[subject.part.path]
@@ -308,6 +307,7 @@ def _root(path: str, known: dict[str, list[FoundPart]] | dict[str, list[FoundFin
 def _merge(message: Message, subjects: Sequence[_Subject], results: dict[str, Opened]) -> Message:
     by_path = {subject.part.path: subject for subject in subjects}
     parts: list[Part] = []
+    texts = dict(message.texts)
     findings: list[Finding] = list(message.defects)
     for part in message.parts:
         if part.path not in by_path:
@@ -316,8 +316,10 @@ def _merge(message: Message, subjects: Sequence[_Subject], results: dict[str, Op
         opened = results[part.path]
         for found in opened.parts:
             parts.append(_own(part, found) if not found.path else _member(part.path, found))
+            if found.other:
+                texts[f"{part.path}{found.path}~charset"] = found.other
         findings.extend(_finding(part.path, finding) for finding in opened.findings)
-    return dataclasses.replace(message, parts=tuple(parts), defects=tuple(findings))
+    return dataclasses.replace(message, parts=tuple(parts), defects=tuple(findings), texts=texts)
 
 
 def _own(part: Part, found: FoundPart) -> Part:

@@ -20,7 +20,7 @@ def read(data: bytes, reading: Reading) -> None:
     text, other = decoded(data, reading)
     reading.say(text)
     if other and other != text:
-        reading.say(other)
+        reading.also(other)
 
 
 def decoded(data: bytes, reading: Reading) -> tuple[str, str]:

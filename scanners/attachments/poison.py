@@ -1,7 +1,7 @@
 """Which content has crashed a decoder before: a small table in one shared file, so that no worker walks into the same hole twice.
 
-A record is the content's SHA-256 and its count of crashes. Workers share the file through mmap; a record is written by one locked update, so
-a worker that dies in the middle leaves the old or the new record. The file is a memory, not a promise: losing it costs one more crash.
+A record is the content's SHA-256 and its count of crashes. Workers share the file through mmap; a record is written by one locked update,
+so a worker that dies in the middle leaves the old or the new record. The file is a memory, not a promise: losing it costs one more crash.
 """
 
 import fcntl

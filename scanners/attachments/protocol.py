@@ -56,6 +56,8 @@ class FoundPart(msgspec.Struct, frozen=True, array_like=True):
     size: Amount
     sha256: Annotated[str, Meta(max_length=64)]
     text: Text | None
+    other: Text = ""
+    """A second reading of the same bytes, where the charset is in doubt."""
 
 
 class FoundFinding(msgspec.Struct, frozen=True, array_like=True):

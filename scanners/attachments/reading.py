@@ -40,7 +40,14 @@ class Reading:
     member: Callable[[str, bytes, str], None]
     note: Callable[[Note], None]
     texts: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
     length: int = 0
+
+    def also(self, text: str) -> None:
+        """Add another reading of what was said: the charset is in doubt."""
+        room = self.budget.text
+        self.others.append(text[:room])
+        self.budget.text -= min(len(text), room)
 
     def say(self, text: str) -> None:
         """Add text a reader of this part would see, as a paragraph of its own."""

@@ -72,6 +72,9 @@ CONTAINERS = frozenset(
 )
 """Types that are opened even when documents are not read: what lies in them must be matched."""
 
+OFFICE = frozenset((*ZIP_TYPES.values(), "application/vnd.oasis.opendocument", *OLE_TYPES))
+"""Documents that are containers themselves."""
+
 NATIVE = frozenset(
     {
         "application/x-dosexec",
@@ -109,4 +112,4 @@ def refine(content: bytes, kind: Kind, name: str) -> Kind:
     return kind
 
 
-__all__ = ["CONTAINERS", "NATIVE", "OLE_TYPES", "Reader", "reader_for", "refine"]
+__all__ = ["CONTAINERS", "NATIVE", "OFFICE", "Reader", "reader_for", "refine"]

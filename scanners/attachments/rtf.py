@@ -5,7 +5,19 @@ from scanners.attachments.codes import EMBEDDED, TEMPLATE
 from scanners.attachments.reading import Note, Reading
 
 _SKIPPED = frozenset(
-    "fonttbl colortbl stylesheet pict themedata colorschememapping latentstyles datastore listtable generator xmlnstbl".split()
+    [
+        "fonttbl",
+        "colortbl",
+        "stylesheet",
+        "pict",
+        "themedata",
+        "colorschememapping",
+        "latentstyles",
+        "datastore",
+        "listtable",
+        "generator",
+        "xmlnstbl",
+    ]
 )
 _BREAKS = {"par": "\n", "line": "\n", "row": "\n", "sect": "\n", "page": "\n", "cell": "\t", "tab": "\t"}
 _MARKS = {"emdash": "—", "endash": "–", "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”", "bullet": "•"}

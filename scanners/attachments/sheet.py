@@ -1,7 +1,7 @@
 """Worksheets of xlsx: cells in rows, shared strings put in their places.
 
-Nearly all programs write the same plain form: that is cut with ``split`` (a third of the cost of a parser). Anything unusual in it (prefixes,
-CDATA, comments, other quotes or blanks) goes to the parser; both give the same text.
+Nearly all programs write the same plain form: that is cut with ``split`` (a third of the cost of a parser). Anything unusual in it
+(prefixes, CDATA, comments, other quotes or blanks) goes to the parser; both give the same text.
 """
 
 import html
