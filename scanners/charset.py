@@ -186,7 +186,9 @@ def _iso2022_cn(content: bytes) -> str:
         if so:
             shifted, _, rest = rest.partition(b"\x0f")
             if plane == b"A":
-                pieces.append(bytes(byte | 0x80 if byte > 0x20 else byte for byte in shifted).decode("gb18030", "replace"))
+                pieces.append(
+                    bytes(byte | 0x80 if byte > 0x20 else byte for byte in shifted).decode("gb18030", "replace")
+                )
             else:
                 pieces.append("\ufffd" * (len(shifted) // 2))
     return "".join(pieces)

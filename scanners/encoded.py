@@ -155,7 +155,7 @@ def parameters(raw: bytes) -> Parameters:
         if lost:
             odd.append("missing_semicolon")
             rest = lost + b";" + rest
-    first = head.strip(b" \t\"").lower().decode("latin-1")
+    first = head.strip(b' \t"').lower().decode("latin-1")
     if not rest:
         return Parameters(first, odd=tuple(odd))
     limits: list[str] = []
@@ -194,7 +194,7 @@ def _split(rest: bytes) -> list[tuple[str, bytes]]:
         if 0 <= semicolon < equals:
             position = semicolon + 1
             continue
-        name = rest[position:equals].strip(b" \t\"").lower().decode("latin-1")
+        name = rest[position:equals].strip(b' \t"').lower().decode("latin-1")
         start = equals + 1
         while rest[start : start + 1] in (b" ", b"\t"):
             start += 1

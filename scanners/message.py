@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from scanners.finding import Finding
+from scanners.readings import Reading, readings
 
 
 class Direction(StrEnum):
@@ -116,3 +117,8 @@ class Message:
     def subject(self) -> str:
         """Decoded Subject, or ``""``."""
         return self.first("subject")
+
+    @cached_property
+    def readings(self) -> tuple[Reading, ...]:
+        """Every text to look for words in, normalised; made once per message, when the first scanner asks."""
+        return readings(self)

@@ -37,8 +37,12 @@ _LIMITS = {
 AMBIGUOUS = Code(
     "mime.ambiguous", Severity.MEDIUM, "邮件结构有歧义，不同客户端看到的内容可能不同", "Mail clients may read the structure differently; all readings were scanned"
 )  # fmt: skip
-DEFECT = Code("mime.defect", Severity.LOW, "邮件格式有缺陷", "The message breaks a rule of its format, without a second meaning")
-UNREADABLE = Code("content.unreadable", Severity.HIGH, "内容无法解码", "Content could not be decoded, so it was not scanned")
+DEFECT = Code(
+    "mime.defect", Severity.LOW, "邮件格式有缺陷", "The message breaks a rule of its format, without a second meaning"
+)
+UNREADABLE = Code(
+    "content.unreadable", Severity.HIGH, "内容无法解码", "Content could not be decoded, so it was not scanned"
+)
 CODES = (
     AMBIGUOUS,
     DEFECT,
@@ -112,7 +116,15 @@ def _leaf(draft: _Draft, leaf: Leaf, path: str) -> None:
     seen = _text(draft, leaf, path) if read else None
     draft.parts.append(
         Part(
-            path, leaf.media, leaf.declared, leaf.filename, leaf.disposition, content, seen, size=len(content), is_body=body
+            path,
+            leaf.media,
+            leaf.declared,
+            leaf.filename,
+            leaf.disposition,
+            content,
+            seen,
+            size=len(content),
+            is_body=body,
         )  # fmt: skip
     )
     if leaf.media.startswith("text/") or read:
@@ -162,7 +174,9 @@ def _embedded(draft: _Draft, content: bytes, path: str) -> None:
     for number, found in enumerate(embedded(content), 1):
         where = f"{path}~embedded{number}"
         draft.parts.append(
-            Part(where, "application/octet-stream", "", found.name, "attachment", found.content, size=len(found.content))
+            Part(
+                where, "application/octet-stream", "", found.name, "attachment", found.content, size=len(found.content)
+            )
         )
         if not found.whole:
             draft.report(AMBIGUOUS.code, AMBIGUOUS.severity, "two readings: embedded", path, "embedded")

@@ -402,7 +402,9 @@ class Reader:
         self._add(Leaf(path, media, kind.value, kind, name, disposition, content, "message", block.fields))
         start = len(self.leaves)
         self._entity(content, block, len(content), path, depth + 1, "text/plain")
-        if len(self.leaves) == start + 1 and self.leaves[start].path == path:  # a leaf needs a path of its own below the message
+        if (
+            len(self.leaves) == start + 1 and self.leaves[start].path == path
+        ):  # a leaf needs a path of its own below the message
             inner = self.leaves[start]
             self.leaves[start] = Leaf(
                 f"{path}.1", inner.media, inner.declared, inner.parameters, inner.filename, inner.disposition,

@@ -20,9 +20,13 @@ _BLOCKS = frozenset(
         "table tbody td textarea tfoot th thead title tr ul button input"
     ).split()
 )
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr basefont bgsound frame keygen".split())
+_VOID = frozenset(
+    "area base br col embed hr img input link meta param source track wbr basefont bgsound frame keygen".split()
+)
 _RAW = frozenset("script style xmp iframe noembed noframes textarea title plaintext".split())
-_UNSEEN = frozenset("script style head title template noscript noembed noframes iframe object datalist audio video".split())
+_UNSEEN = frozenset(
+    "script style head title template noscript noembed noframes iframe object datalist audio video".split()
+)
 _ATTRIBUTES = ("alt", "title", "placeholder", "value", "content", "aria-label", "summary", "label")
 
 # These patterns are fixed and cannot backtrack: each attempt ends at the next angle bracket, quote or brace.
@@ -80,7 +84,9 @@ def links(source: str) -> tuple[list[Link], bool]:
     while position >= 0:
         if source[position + 1 : position + 3].lower() in ("a ", "a\n", "a\t", "a\r", "a/", "ar"):
             end = _tag_end(source, position + 1)
-            attributes = _attributes(source[position + 1 : end]) if source[position + 1 : position + 5].lower() != "arti" else {}
+            attributes = (
+                _attributes(source[position + 1 : end]) if source[position + 1 : position + 5].lower() != "arti" else {}
+            )
             if "href" in attributes:
                 if len(found) >= MAX_LINKS:
                     return found, True
@@ -145,7 +151,10 @@ def _hides(style: str) -> bool:
         plain = _without(plain, "/*", "*/")
     if "\\" in plain:
         return True  # escapes in a style serve to hide what it says
-    plain = plain.replace("!important", "").replace("background-color", "background").replace("'", ";").replace('"', ";") + ";"
+    plain = (
+        plain.replace("!important", "").replace("background-color", "background").replace("'", ";").replace('"', ";")
+        + ";"
+    )
     if any(mark in plain for mark in _DECLARATIONS):
         mark = next(mark for mark in _DECLARATIONS if mark in plain)
         return not (mark in ("height:0;", "height:0px") and f"line-{mark}" in plain and plain.count("height:0") == 1)
@@ -165,7 +174,9 @@ def _tiny(size: str) -> bool:
         value = float(number)
     except ValueError:
         return False
-    limit = {"px": 2.0, "pt": 2.0, "em": 0.2, "rem": 0.2, "%": 20.0}.get(next((u for u in ("px", "pt", "rem", "em", "%") if unit.startswith(u)), ""), 0.0)
+    limit = {"px": 2.0, "pt": 2.0, "em": 0.2, "rem": 0.2, "%": 20.0}.get(
+        next((u for u in ("px", "pt", "rem", "em", "%") if unit.startswith(u)), ""), 0.0
+    )
     return value <= limit
 
 
@@ -239,7 +250,9 @@ def _attributes(tag: str) -> dict[str, str]:
         while position < size and (tag[position].isspace() or tag[position] == "/"):
             position += 1
         start = position
-        while position < size and not tag[position].isspace() and tag[position] not in "=/" or (position == start < size):
+        while (
+            position < size and not tag[position].isspace() and tag[position] not in "=/" or (position == start < size)
+        ):
             position += 1
         name = tag[start:position].lower()
         while position < size and tag[position].isspace():
@@ -357,7 +370,9 @@ class _Walk:
         if name in _BLOCKS:
             self._break("\n")
         if attributes:
-            self.apart += [attributes[key] for key in _ATTRIBUTES if attributes.get(key) and (key != "content" or name == "meta")]
+            self.apart += [
+                attributes[key] for key in _ATTRIBUTES if attributes.get(key) and (key != "content" or name == "meta")
+            ]
         if name in _RAW:
             return self._raw(source, end + 1, name, attributes)
         if name not in _VOID and not inner.endswith("/") or name in _UNSEEN:
@@ -400,7 +415,9 @@ class _Walk:
             return True
         if not attributes:
             return name in self.selectors
-        if "hidden" in attributes or (name == "font" and attributes.get("color", "").lower() in ("white", "#fff", "#ffffff")):
+        if "hidden" in attributes or (
+            name == "font" and attributes.get("color", "").lower() in ("white", "#fff", "#ffffff")
+        ):
             return True
         style = attributes.get("style", "")
         if style and _hides(_unescape(style)):

@@ -1,0 +1,136 @@
+"""Amounts of money in text: ``USD 120,000.00``, ``120万元``, ``人民币壹佰贰拾万元整``. Works on normalised text."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from scanners.patterns import compiled
+
+MAX_AMOUNTS = 500
+"""Amounts read from one text; a price list may hold more, but they say nothing new."""
+MAX_VALUE = Decimal(10) ** 15
+"""Larger numbers are no amounts but serial numbers beside a currency sign."""
+
+_CODES = "USD|US\\$|CNY|RMB|CNH|EUR|GBP|HKD|HK\\$|JPY|TWD|NT\\$|AUD|CAD|CHF|SGD|KRW|RUB|INR|AED"
+_WORDS = "人民币|美元|美金|欧元|英镑|港币|港元|日元|新台币|台币|澳元|加元|瑞郎|卢布|韩元|新币|元|圆|块钱|dollars?|euros?|pounds?|yuan"
+_NAMES = {
+    "US$": "USD", "$": "USD", "美元": "USD", "美金": "USD", "DOLLAR": "USD", "DOLLARS": "USD", "RMB": "CNY", "CNH": "CNY", "¥": "CNY",
+    "人民币": "CNY", "元": "CNY", "圆": "CNY", "块钱": "CNY", "YUAN": "CNY", "€": "EUR", "欧元": "EUR", "EURO": "EUR", "EUROS": "EUR",
+    "£": "GBP", "英镑": "GBP", "POUND": "GBP", "POUNDS": "GBP", "HK$": "HKD", "港币": "HKD", "港元": "HKD", "日元": "JPY", "NT$": "TWD",
+    "新台币": "TWD", "台币": "TWD", "澳元": "AUD", "加元": "CAD", "瑞郎": "CHF", "卢布": "RUB", "韩元": "KRW", "新币": "SGD",
+}  # fmt: skip
+_NUMBER = r"[0-9]{1,3}(?:[.,，' ][0-9]{3}){1,5}(?:[.,][0-9]{1,2})?|[0-9]{1,15}(?:\.[0-9]{1,4})?"
+_SCALE = r"(?:\s?(万亿|百万|千万|万|亿|千|million|billion|mio|mn|bn|[kKmM])(?:[^A-Za-z]|$))?"
+_HAN = "零〇一二三四五六七八九十百千万亿两壹贰叁肆伍陆柒捌玖拾佰仟"
+
+BEFORE = rf"(?i)(?:^|[^A-Za-z])({_CODES}|人民币|美元|美金|欧元|港币|[$€£¥])\s{{0,3}}[:：]?\s{{0,3}}({_NUMBER}){_SCALE}"
+AFTER = rf"(?i)(?:^|[^0-9.,])({_NUMBER})\s{{0,3}}(万亿|百万|千万|万|亿|千|million|billion|mn|bn)?\s{{0,3}}(?:多|余)?({_CODES}|{_WORDS})"
+WRITTEN = rf"(人民币|美元|美金|欧元|港币)?[:：]?\s{{0,3}}([{_HAN}]{{2,40}})(?:元|圆|块)(?:([零{_HAN[2:10]}壹贰叁肆伍陆柒捌玖])角)?(?:([{_HAN[2:10]}壹贰叁肆伍陆柒捌玖])分)?(?:整|正)?"
+PATTERNS = (BEFORE, AFTER, WRITTEN)
+"""For a prefilter: one of these is present where ``find()`` can find something."""
+
+_SCALES = {
+    "万": 10**4, "亿": 10**8, "万亿": 10**12, "百万": 10**6, "千万": 10**7, "千": 10**3, "million": 10**6, "billion": 10**9, "mio": 10**6,
+    "mn": 10**6, "bn": 10**9, "k": 10**3, "m": 10**6,
+}  # fmt: skip
+_DIGITS = {
+    character: value for run in ("零一二三四五六七八九", "〇壹贰叁肆伍陆柒捌玖") for value, character in enumerate(run)
+} | {"两": 2}
+_UNITS = {"十": 10, "拾": 10, "百": 100, "佰": 100, "千": 1000, "仟": 1000}
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """``value`` in units of ``currency`` (ISO 4217), and its place in bytes of the normalised text."""
+
+    value: Decimal
+    currency: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """The compiled patterns."""
+
+    before: Any
+    after: Any
+    written: Any
+
+    @classmethod
+    def build(cls) -> "Amounts":
+        """Compile once, at start."""
+        return cls(compiled(BEFORE), compiled(AFTER), compiled(WRITTEN))
+
+    def find(self, data: bytes) -> list[Amount]:
+        """Amounts in ``data`` (UTF-8 of a normalised text), at most MAX_AMOUNTS, in order of place."""
+        found: list[Amount] = []
+        for pattern, read in ((self.before, _before), (self.after, _after), (self.written, _written)):
+            for match in pattern.finditer(data):
+                amount = read(match)
+                if amount is not None:
+                    found.append(amount)
+                if len(found) >= MAX_AMOUNTS:
+                    break
+        return _distinct(found)
+
+
+def _before(match: Any) -> Amount | None:
+    return _amount(match, match.group(2), match.group(3), match.group(1))
+
+
+def _after(match: Any) -> Amount | None:
+    return _amount(match, match.group(1), match.group(2), match.group(3))
+
+
+def _amount(match: Any, number: bytes, scale: bytes | None, currency: bytes) -> Amount | None:
+    value = _decimal(number.decode())
+    if scale:
+        value *= _SCALES[scale.decode().lower()]
+    name = currency.decode().upper()
+    return Amount(value, _NAMES.get(name, name), match.start(), match.end()) if 0 < value < MAX_VALUE else None
+
+
+def _decimal(number: str) -> Decimal:
+    """``1,234.50``, ``1.234,50`` and ``1 234`` alike: the last mark followed by one or two digits is the decimal one."""
+    number = number.replace(" ", "").replace("'", "").replace("，", ",")
+    comma, point = number.rfind(","), number.rfind(".")
+    if comma > point and len(number) - comma <= 3:
+        number = number.replace(".", "").replace(",", ".")
+    elif number.count(".") > 1 or (point >= 0 and len(number) - point == 4 and comma < 0 and number[0] != "0"):
+        number = number.replace(".", "").replace(",", "")
+    return Decimal(number.replace(",", ""))
+
+
+def _written(match: Any) -> Amount | None:
+    value = Decimal(han_number(match.group(2).decode()))
+    for group, unit in ((3, "0.1"), (4, "0.01")):
+        if match.group(group):
+            value += _DIGITS[match.group(group).decode()] * Decimal(unit)
+    currency = _NAMES.get((match.group(1) or b"").decode(), "CNY")
+    return Amount(value, currency, match.start(), match.end()) if 0 < value < MAX_VALUE else None
+
+
+def han_number(text: str) -> int:
+    """The value of a Chinese numeral, both plain (一百二十万) and financial (壹佰贰拾万); digits in a row count as positional."""
+    total = section = digit = 0
+    for character in text:
+        if character in _DIGITS:
+            digit = digit * 10 + _DIGITS[character]
+        elif character in _UNITS:
+            section += (digit or 1) * _UNITS[character]
+            digit = 0
+        elif character == "万":
+            total, section, digit = total + (section + digit) * 10**4, 0, 0
+        elif character == "亿":
+            total, section, digit = (total + section + digit) * 10**8, 0, 0
+    return total + section + digit
+
+
+def _distinct(found: list[Amount]) -> list[Amount]:
+    """One amount per place, the one that reaches furthest; ``USD 5 元`` is not two."""
+    kept: list[Amount] = []
+    for amount in sorted(found, key=lambda one: (one.start, -one.end)):
+        if not kept or amount.start >= kept[-1].end:
+            kept.append(amount)
+    return kept

@@ -1,0 +1,69 @@
+"""Everything in a message that words and numbers are looked for in, normalised once for all scanners."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from scanners.normalise import Normalised, normalise
+
+if TYPE_CHECKING:
+    from scanners.message import Message
+
+_HEADERS = frozenset(("comments", "keywords", "organization", "thread-topic", "reply-to", "from", "to", "cc", "sender"))
+_TRACE = frozenset(
+    (
+        "received",
+        "dkim-signature",
+        "authentication-results",
+        "return-path",
+        "subject",
+        "content-type",
+        "content-disposition",
+    )
+)
+_SEPARATOR = "\n\n"
+
+
+class Place(Enum):
+    """Where a text stands."""
+
+    BODY = "body"
+    ATTACHMENT = "attachment"
+    SUBJECT = "subject"
+    HEADER = "header"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One text. ``part`` is the path of its part (with ``~kind`` for a second reading), ``None`` for headers and file names."""
+
+    part: str | None
+    place: Place
+    normal: Normalised
+
+
+def readings(message: "Message") -> tuple[Reading, ...]:
+    """Subject, headers people read, file names, bodies, attachments, and every second reading of these."""
+    found: list[Reading] = []
+    if message.subject:
+        found.append(Reading(None, Place.SUBJECT, normalise(message.subject)))
+    names = [header.text for header in message.headers if _is_read(header.key, header.text)]
+    names += [part.filename for part in message.parts if part.filename]
+    if names:
+        found.append(Reading(None, Place.HEADER, normalise(_SEPARATOR.join(names))))
+    bodies = set()
+    for part in message.parts:
+        if part.is_body:
+            bodies.add(part.path)
+        if part.text:
+            found.append(Reading(part.path, Place.BODY if part.is_body else Place.ATTACHMENT, normalise(part.text)))
+    for path, text in message.texts.items():
+        if text:
+            place = Place.BODY if path.partition("~")[0] in bodies else Place.ATTACHMENT
+            found.append(Reading(path, place, normalise(text)))
+    return tuple(found)
+
+
+def _is_read(key: str, text: str) -> bool:
+    """Headers a client shows, and any other that holds more than ASCII."""
+    return key in _HEADERS or (key not in _TRACE and not text.isascii())
