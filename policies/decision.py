@@ -70,7 +70,7 @@ TREATMENTS: tuple[TreatmentKind, ...] = (
     TreatmentKind(
         "tag",
         "required",
-        Title("加一个邮件头：tag:名称=内容", "Adds a header field: tag:Name=text, or tag:text for X-Sealgate-Tag"),
+        Title("加一个邮件头：tag:X-名称=内容", "Adds a header field: tag:X-Name=text"),
     ),
     TreatmentKind(
         "banner",

@@ -12,6 +12,7 @@ from policies.decision import CONFLICT, Decision, Reason, Title
 from policies.facts import FACTS, fold_address, fold_domain
 from policies.grammar import Words, condition
 from policies.lists import PROOFS, Entry
+from policies.problem import PolicyError as PolicyError
 from policies.problem import Problem
 from policies.rule import Mode, Rule, Ruleset, index
 from policies.sample_text import example

@@ -78,6 +78,8 @@ def _treatment(table: Table, number: int, text: str) -> Treatment | None:
     if kind.values and value and value not in kind.values:
         zh, en = meant(value, frozenset(kind.values))
         table.problem(f"“{name}” 不能是 “{value}”{zh}", f'"{name}" can\'t be "{value}"{en}', "treatments", number)
+    if name == "tag" and value and not _field(value):
+        table.problem("tag 应写作 tag:X-名称=内容", "a tag is written tag:X-Name=text", "treatments", number)
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
         table.problem(
             "值里不能有控制字符或换行", "a value can't hold control characters or line ends", "treatments", number
@@ -85,6 +87,12 @@ def _treatment(table: Table, number: int, text: str) -> Treatment | None:
     if name in ("redirect", "copy") and value.count("@") != 1:
         table.problem(f"“{name}” 的值应是一个邮件地址", f'"{name}" needs one address', "treatments", number)
     return Treatment(name, value)
+
+
+def _field(value: str) -> bool:
+    """``X-Name=text``: only names of our own may be set, so that no rule forges From or Authentication-Results."""
+    name, equals, text = value.partition("=")
+    return bool(equals and text) and name[:2].upper() == "X-" and name.isascii() and name.replace("-", "").isalnum()
 
 
 def _enhanced(text: str) -> bool:
