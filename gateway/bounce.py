@@ -119,7 +119,7 @@ def _encoded(text: str) -> str:
 
 def _part(boundary: str, kind: str, encoding: str, content: bytes) -> bytes:
     head = f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
-    return head.encode() + content + (b"" if content.endswith(b"\r\n") else b"\r\n")
+    return head.encode() + content + b"\r\n"  # this line end belongs to the delimiter (RFC 2046 5.1.1)
 
 
 def _boundary(notice: Notice, parts: Sequence[tuple[str, str, bytes]]) -> str:

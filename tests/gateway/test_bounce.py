@@ -176,7 +176,7 @@ class TestReturned:
         raw = dsn(replace(NOTICE, original=b"X: yyyyyy\r\n" * 20_000))
         assert raw is not None
         assert len(raw) < 100_000
-        assert b"\r\nX: yyyyyy\r\n--=_" in raw
+        assert b"\r\nX: yyyyyy\r\n\r\n--=_" in raw
 
     def test_an_original_that_knows_the_boundary_cannot_break_out(self) -> None:
         evil = f"A: b\r\n\r\n--=_{NOTICE.id}_0--\r\n\r\n--=_{NOTICE.id}_1\r\n".encode()
