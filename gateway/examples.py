@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.config import Config
-from gateway.judge import Judge, JudgeError, judge_version, load_dictionaries, load_ruleset
+from gateway.judge import Judge
+from gateway.loading import JudgeError, judge_version, load_dictionaries, load_ruleset
 from gateway.oneshot import judge_here
 from policies import examples
 from scanners.base import scan

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway import judge
+from gateway import loading
 from gateway.config import Config
 from gateway.decoders import DecoderPool
 from gateway.judge import Judge
@@ -19,7 +19,7 @@ from scanners.resolver import Resolver
 @asynccontextmanager
 async def judge_here(config: Config, resolver: Resolver | None) -> AsyncIterator[Judge]:
     """The judge of ``config``; mail that is tried out is opened by sandboxed decoders too. Raises JudgeError, DecoderError."""
-    rules = compile_rules(judge.yara_source(config))
+    rules = compile_rules(loading.yara_source(config))
     with tempfile.TemporaryDirectory(prefix="sealgate-") as folder:
         pool = DecoderPool(
             Path(folder) / "decoder.sock", 1, rules.save(Path(folder)), text=config.gateway.attachment_text
@@ -27,6 +27,6 @@ async def judge_here(config: Config, resolver: Resolver | None) -> AsyncIterator
         await pool.start()
         try:
             opener = AttachmentOpener(Path(folder) / "decoder.sock", rules.version, Cache(0), PoisonMemory())
-            yield judge.build(config, resolver, opener)
+            yield loading.build(config, resolver, opener)
         finally:
             await pool.stop()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import examples, judge, sockets
+from gateway import examples, loading, sockets
 from gateway.config import Config
 from gateway.decoders import DecoderError, DecoderPool
 from gateway.metrics import RELOADS, UP
@@ -95,7 +95,7 @@ class Supervisor:
         self.decoders = DecoderPool(
             self.run_dir / "decoder.sock",
             self.config.gateway.decoders,
-            rules=judge.prepare_rules(self.config),
+            rules=loading.prepare_rules(self.config),
             text=self.config.gateway.attachment_text,
         )
         await self.decoders.start()
@@ -174,7 +174,7 @@ class Supervisor:
         with os.fdopen(handle, "wb") as file:
             file.write(
                 configuration.snapshot(
-                    judge.keep_files(config, self.run_dir / f"policies-{os.getpid()}-{self.generation}")
+                    loading.keep_files(config, self.run_dir / f"policies-{os.getpid()}-{self.generation}")
                 )
             )
         return path
@@ -217,7 +217,7 @@ class Supervisor:
                 config = configuration.load(self.path)
                 await examples.check(config)
                 await self._replace(config)
-            except (configuration.ConfigError, judge.JudgeError, DecoderError, OSError, RuntimeError) as error:
+            except (configuration.ConfigError, loading.JudgeError, DecoderError, OSError, RuntimeError) as error:
                 RELOADS.labels("refused").inc()
                 self.log.error(
                     "reload refused, the old configuration stays 新配置有误，继续使用旧配置",
@@ -236,7 +236,7 @@ class Supervisor:
             self.bound = self._rebind(config, old_bound)
             snapshot = self._snapshot(config)
             assert self.decoders is not None
-            await self.decoders.replace(judge.prepare_rules(config))
+            await self.decoders.replace(loading.prepare_rules(config))
             new = [self._worker(slot, snapshot) for slot in range(config.gateway.workers)]
             results = await asyncio.gather(*(self._start(child) for child in new), return_exceptions=True)
             if any(isinstance(result, BaseException) for result in results):

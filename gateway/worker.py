@@ -16,17 +16,16 @@ from pathlib import Path
 
 from audit.event import new_id
 from gateway import config as configuration
-from gateway import judge, logs, pipeline
-from gateway.config import Config, Listener, Route
+from gateway import loading, logs, pipeline
+from gateway.config import Config, Listener
 from gateway.context.gather import Gatherer
 from gateway.custody import Custody
+from gateway.hops import Hops
 from gateway.owners import Owner
 from gateway.recorder import SocketRecorder
 from gateway.routes import Routes
-from gateway.smtp import nexthop
 from gateway.smtp.answered import Answered
 from gateway.smtp.limits import WorkerLimits
-from gateway.smtp.nexthop import NextHop
 from gateway.smtp.parameters import Capabilities
 from gateway.smtp.pool import Pool
 from gateway.smtp.server import Server
@@ -52,21 +51,6 @@ def ids() -> str:
 def now() -> datetime:
     """The time of day."""
     return datetime.now(UTC)
-
-
-class Hops:
-    """Routes parsed once; an MX route is turned toward the recipients' domain by custody, never in the session."""
-
-    def __init__(self) -> None:
-        self.known: dict[Route, NextHop] = {}
-
-    def __call__(self, route: Route) -> NextHop:
-        """The next hop of a route."""
-        if route not in self.known:
-            self.known[route] = nexthop.parse(
-                route.to, tls=route.tls, ca_file=route.ca_file, connections=route.connections
-            )
-        return self.known[route]
 
 
 def offered(config: Config, hops: Hops, pool: Pool) -> Callable[[], Capabilities]:
@@ -107,7 +91,7 @@ async def serve(
         stack.callback(poison.close)
         opener = AttachmentOpener(
             state / "run" / "decoder.sock",
-            compile_rules(judge.yara_source(config)).version,
+            compile_rules(loading.yara_source(config)).version,
             Cache(config.gateway.attachment_cache_mb * 1_000_000),
             poison,
         )
@@ -124,7 +108,7 @@ async def serve(
         hops = Hops()
         parts = pipeline.Parts(
             config=config,
-            judge=judge.build(config, resolver, opener),
+            judge=loading.build(config, resolver, opener),
             recorder=recorder,
             pool=pool,
             custody=custody,

@@ -6,7 +6,7 @@ from importlib.resources import files
 from scanners import base, dictionaries, identifiers, impersonation, mime, urls
 from scanners.attachments import codes as attachments
 from scanners.attachments.clamav import ClamavScanner
-from scanners.authentication import scanner as authentication
+from scanners.authentication import codes as authentication
 from scanners.authentication.scanner import AuthenticationScanner
 from scanners.base import Scanner
 from scanners.dictionaries import Dictionaries, DictionaryScanner
@@ -51,7 +51,7 @@ def scanners(settings: Settings, words: Dictionaries, resolver: Resolver | None)
     """Everything a message is looked at with; without a resolver nothing asks the DNS (examples, tests)."""
     made: list[Scanner] = []
     if resolver is not None:
-        made.append(AuthenticationScanner(resolver, settings.local_domains, settings.trusted_sealers))
+        made.append(AuthenticationScanner(resolver, settings.trusted_sealers, settings.local_domains))
     if settings.clamav_address:
         made.append(ClamavScanner(settings.clamav_address, settings.clamav_timeout_s))
     made += [

@@ -14,18 +14,27 @@ LOCK = ROOT / "requirements.lock"
 
 def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036  the system's python3 may well be older than the project's
-        print(f"Python 3.11 or newer is needed 需要 Python 3.11 以上; this is {sys.version.split()[0]}", file=sys.stderr)
+        print(
+            f"Python 3.11 or newer is needed 需要 Python 3.11 以上; this is {sys.version.split()[0]}", file=sys.stderr
+        )
         return 2
     uv = shutil.which("uv")
-    print(f"Preparing .venv with {'uv' if uv else 'venv and pip'} (once, about half a minute) 正在准备运行环境……", flush=True)
+    print(
+        f"Preparing .venv with {'uv' if uv else 'venv and pip'} (once, about half a minute) 正在准备运行环境……",
+        flush=True,
+    )
     if uv:
         run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(VENV)])
-        run([uv, "pip", "install", "--quiet", "--python", str(VENV / "bin/python"), "--require-hashes", "-r", str(LOCK)])
+        run(
+            [uv, "pip", "install", "--quiet", "--python", str(VENV / "bin/python"), "--require-hashes", "-r", str(LOCK)]
+        )
         run([uv, "pip", "install", "--quiet", "--python", str(VENV / "bin/python"), "--no-deps", "-e", str(ROOT)])
     else:
         if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
-            print(f"The venv module is missing 缺少 venv 模块. Run: apt-get install python{version}-venv", file=sys.stderr)
+            print(
+                f"The venv module is missing 缺少 venv 模块. Run: apt-get install python{version}-venv", file=sys.stderr
+            )
             return 2
         run([sys.executable, "-m", "venv", str(VENV)])
         pip = [str(VENV / "bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]

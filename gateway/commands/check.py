@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import examples, judge
+from gateway import examples, loading
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = configuration.load(arguments.config)
     try:
         version = asyncio.run(examples.check(config))
-    except judge.JudgeError as error:
+    except loading.JudgeError as error:
         print(error, file=sys.stderr)
         return 2
     for listener in config.listeners:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import examples, judge, logs
+from gateway import examples, loading, logs
 from gateway.supervisor import Supervisor
 
 
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         asyncio.run(examples.check(config))
         return asyncio.run(Supervisor(arguments.config, config, log, _announce).run())
-    except (judge.JudgeError, OSError, KeyError) as error:
+    except (loading.JudgeError, OSError, KeyError) as error:
         print(f"cannot start 无法启动: {error}", file=sys.stderr)
         return 2
 
