@@ -18,6 +18,7 @@ from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.protocol import Blobs, Change, Held, Store
 from gateway.store.sealing import digest
 from gateway.treatments.addressing import spread
+from gateway.treatments.table import unmet_joined
 from gateway.waivers import holding
 from policies.decision import Decision
 from scanners.message import Envelope
@@ -41,18 +42,6 @@ class AlreadyTaken(CustodyUnavailable):
 
 class Busy(Exception):
     """Somebody else changed the delivery, or is about to; read it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What reception knows and leaving needs: ``head``, the trace fields that go in front of the bytes, and whether a bounce to the
-    sender hits nobody innocent (it is ours, or its domain passed SPF or aligned DMARC)."""
-
-    head: bytes = b""
-    bounceable: bool = False
-
-
-UNPROVEN = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +93,35 @@ class Custody:
         shares: Sequence[Share],
         decided: Event,
         key: MessageKey,
-        origin: Origin = UNPROVEN,
+        head: bytes = b"",
+        *,
+        bounceable: bool = False,
     ) -> Taken:
-        """Durable with us, and told in the log by ``decided``. Raises CustodyUnavailable: answer 451."""
-        taken = await self._pending(_held(envelope, raw, origin), raw, shares, decided)
+        """Durable with us, and told in the log by ``decided``. Raises CustodyUnavailable: answer 451.
+
+        ``head`` are the trace fields that go in front of the bytes when it leaves. ``bounceable``: the sender is ours, or its domain
+        passed SPF or aligned DMARC, so that a bounce hits nobody innocent.
+        """
+        held = Held(envelope, envelope.id, len(raw), head, bounceable)
+        taken = await self._pending(held, raw, shares, decided)
         return await self.settle(taken, (decided,), key)
 
     async def take_deferred(
-        self, envelope: Envelope, raw: bytes, share: Share, decided: Event, origin: Origin = UNPROVEN
+        self,
+        envelope: Envelope,
+        raw: bytes,
+        share: Share,
+        decided: Event,
+        head: bytes = b"",
+        *,
+        bounceable: bool = False,
     ) -> Taken:
         """Blob and row durable but ``pending``: for recipients that the next hop put off, before its final dot is sent.
 
         ``decided`` is in the log already. Follow this by ``settle`` when the answer to the client will be 250, else by ``drop``.
         Whoever dies in between leaves it to the sweeper, which settles: the log has said that the message is to be delivered.
         """
-        return await self._pending(_held(envelope, raw, origin), raw, (share,), decided)
+        return await self._pending(Held(envelope, envelope.id, len(raw), head, bounceable), raw, (share,), decided)
 
     async def _pending(self, held: Held, raw: bytes, shares: Sequence[Share], decided: Event) -> Taken:
         envelope = held.envelope
@@ -250,9 +253,10 @@ class Custody:
         return box.open_blob(sealed) if box and sealed is not None else None
 
     async def tidy(self, message_ids: set[str]) -> None:
-        """Destroy messages whose deliveries are all finished: key and rows first, then the blob, unreadable by then."""
+        """Destroy messages whose deliveries are all finished and past their time: key and rows first, then the blob, unreadable by
+        then."""
         for message_id in sorted(message_ids):
-            if await self.store.forget(message_id):
+            if await self.store.forget(message_id, self._clock()):
                 await self.blobs.delete(message_id)
 
     def attempt_action(self) -> Action:
@@ -280,7 +284,7 @@ class Custody:
                 owner=self._owner,
                 lease_until=at + self.times.lease,
             )
-            for share in spread(shares)
+            for share in spread([unmet_joined(share, raw) for share in shares])
         )
 
     def _first_action(self, delivery: Delivery) -> Action:
@@ -294,10 +298,6 @@ class Custody:
         if verb is Verb.DELAY:
             return since + timedelta(seconds=max((reason.delay_s for reason in holding(decision)), default=0))
         return since + self.times.hold
-
-
-def _held(envelope: Envelope, raw: bytes, origin: Origin) -> Held:
-    return Held(envelope, envelope.id, len(raw), origin.head, origin.bounceable)
 
 
 def _told(delivery: Delivery, action: Action) -> bool:

@@ -7,7 +7,7 @@ the same call made again after a crash gives the same result.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -71,6 +71,10 @@ HELD = frozenset({State.AWAITING_APPROVAL, State.QUARANTINED, State.DELAYED})
 """Waiting for a person or a time; a release is what lets it go."""
 TERMINAL = frozenset({State.SENT, State.BOUNCED, State.REJECTED, State.EXPIRED, State.DELETED, State.SWEPT})
 """Nothing follows; the content may be destroyed once every delivery of the message is here."""
+
+
+ORIGINAL_KEPT = timedelta(days=30)
+"""How long what a treatment took out of a message can be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +270,7 @@ def advance(
     if action.verb is Verb.ANSWER:
         return _answer(delivery, action, actor, at)
     step = _step(delivery, action.verb)
-    moved = _moved(delivery, step.to, action)
+    moved = _moved(delivery, step.to, action, at)
     if action.verb in _LETS_GO:
         unanswered_reasons = unanswered(moved.decision, moved.waivers, moved.content, moved.addresses)
         if unanswered_reasons:
@@ -282,14 +286,14 @@ def _step(delivery: Delivery, verb: Verb) -> Transition:
     return step
 
 
-def _moved(delivery: Delivery, to: State, action: Action) -> Delivery:
+def _moved(delivery: Delivery, to: State, action: Action, at: datetime) -> Delivery:
     active = to in (State.SENDING, State.CLOSING, State.PENDING)
     return replace(
         delivery,
         state=to,
         version=delivery.version + 1,
         intent=None,
-        due=action.due or delivery.due,
+        due=_kept_until(delivery, to, at) if to in TERMINAL else action.due or delivery.due,
         decision=action.decision or delivery.decision,
         judged=action.judged or delivery.judged,
         waivers=delivery.waivers + tuple(waiver for waiver in action.waivers if waiver not in delivery.waivers),
@@ -299,6 +303,12 @@ def _moved(delivery: Delivery, to: State, action: Action) -> Delivery:
         owner=(action.owner or delivery.owner) if active else "",
         lease_until=(action.lease_until or delivery.lease_until) if active else None,
     )
+
+
+def _kept_until(delivery: Delivery, to: State, at: datetime) -> datetime:
+    """A finished message is destroyed at once, but for the original of what left without some of its parts."""
+    stripped = any(treatment.kind == "strip" for treatment in delivery.decision.treatments)
+    return at + ORIGINAL_KEPT if to is State.SENT and stripped else at
 
 
 _LETS_GO = frozenset({Verb.QUEUE, Verb.RELEASE, Verb.ATTEMPT})
@@ -322,7 +332,7 @@ def _answer(
     events: list[Event] = []
     for n, verb in enumerate(verb for verb in ANSWERS if verb in groups):
         step = _step(delivery, verb)
-        part = replace(_moved(delivery, step.to, replace(action, verb=verb)), recipients=tuple(groups[verb]))
+        part = replace(_moved(delivery, step.to, replace(action, verb=verb), at), recipients=tuple(groups[verb]))
         if n:  # the version in the name makes it unique: a delivery has each version once
             part = replace(part, id=f"{delivery.id}.{delivery.version}{'abcd'[n - 1]}", version=1)
         deliveries.append(part)

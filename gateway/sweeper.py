@@ -50,7 +50,7 @@ class Sweeper:
         settled, swept = await self._pending()
         blobs = await self._blobs()
         forgotten = 0
-        while finished := await self._custody.store.forgettable(MAX_BATCH):
+        while finished := await self._custody.store.forgettable(self._custody.now(), MAX_BATCH):
             await self._custody.tidy(set(finished))
             forgotten += len(finished)
         return Swept(settled, swept, blobs, forgotten)

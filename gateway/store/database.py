@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql import Select
@@ -188,10 +200,10 @@ class SqlStore:
         query = select(MESSAGE.c.id).where(MESSAGE.c.id.in_(sorted(message_ids)) & MESSAGE.c.wrapped.is_not(None))
         return frozenset(await self._read(lambda connection: tuple(connection.scalars(query))))
 
-    async def forget(self, message_id: str) -> bool:
+    async def forget(self, message_id: str, now: datetime) -> bool:
         def work(connection: Connection) -> bool:
             mine = DELIVERY.c.message_id == message_id
-            alive = select(DELIVERY.c.id).where(mine & DELIVERY.c.state.not_in(sorted(TERMINAL)))
+            alive = select(DELIVERY.c.id).where(mine & _wanted_at(now))
             if connection.execute(alive.limit(1)).first():
                 return False
             ids = select(DELIVERY.c.id).where(mine)
@@ -202,11 +214,9 @@ class SqlStore:
 
         return await self._write(work)
 
-    async def forgettable(self, limit: int) -> tuple[str, ...]:
-        alive = select(DELIVERY.c.id).where(
-            (DELIVERY.c.message_id == MESSAGE.c.id) & DELIVERY.c.state.not_in(sorted(TERMINAL))
-        )
-        done = select(DELIVERY.c.message_id).where(DELIVERY.c.state.in_(sorted(TERMINAL)))
+    async def forgettable(self, now: datetime, limit: int) -> tuple[str, ...]:
+        alive = select(DELIVERY.c.id).where((DELIVERY.c.message_id == MESSAGE.c.id) & _wanted_at(now))
+        done = select(DELIVERY.c.message_id).where(~_wanted_at(now))
         query = select(MESSAGE.c.id).where(MESSAGE.c.id.in_(done) & ~alive.exists()).limit(limit)
         return await self._read(lambda connection: tuple(connection.scalars(query)))
 
@@ -317,6 +327,10 @@ class SqlStore:
 def _rows() -> "Select[Any]":
     columns = (DELIVERY.c.id, DELIVERY.c.message_id, DELIVERY.c.state, DELIVERY.c.version, DELIVERY.c.sealed)
     return select(*columns, MESSAGE.c.wrapped).join(MESSAGE, MESSAGE.c.id == DELIVERY.c.message_id)
+
+
+def _wanted_at(now: datetime) -> "ColumnElement[bool]":
+    return DELIVERY.c.state.not_in(sorted(TERMINAL)) | (DELIVERY.c.due_ms > _ms(now))
 
 
 def _place(delivery_id: str, version: int) -> str:

@@ -111,12 +111,12 @@ class Store(Protocol):
         """The message, or None when unknown or destroyed."""
         ...
 
-    async def forget(self, message_id: str) -> bool:
-        """Destroy the message's key if every delivery of it is terminal. True when it is gone."""
+    async def forget(self, message_id: str, now: datetime) -> bool:
+        """Destroy the message's key and rows if every delivery of it is terminal and past its ``due``. True when it is gone."""
         ...
 
-    async def forgettable(self, limit: int) -> tuple[str, ...]:
-        """Messages whose deliveries are all terminal and whose key is still there."""
+    async def forgettable(self, now: datetime, limit: int) -> tuple[str, ...]:
+        """Messages that ``forget`` would destroy."""
         ...
 
     async def keyed(self, message_ids: Collection[str]) -> frozenset[str]:

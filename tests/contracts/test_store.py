@@ -162,12 +162,15 @@ async def test_unfinished_are_what_a_crash_may_leave(store):
 async def test_forgetting_destroys_only_what_is_finished(store):
     row = replace(delivery(), state=State.QUEUED)
     await keep(store, row)
-    assert not await store.forget(row.message_id)
+    assert not await store.forget(row.message_id, START)
     done = replace(row, version=2, state=State.SENT)
     await store.save([Change(row, (done,))])
-    assert await store.forgettable(10) == (row.message_id,)
-    assert await store.forget(row.message_id)
-    assert await store.forgettable(10) == ()
+    assert await store.forgettable(START, 10) == (row.message_id,)
+    early = START - timedelta(seconds=1)
+    assert await store.forgettable(early, 10) == ()
+    assert not await store.forget(row.message_id, early)
+    assert await store.forget(row.message_id, START)
+    assert await store.forgettable(START, 10) == ()
     assert await store.held(row.message_id) is None
     assert await store.box(row.message_id) is None
     assert await store.keyed([row.message_id]) == frozenset()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.custody import AlreadyTaken, Busy, CustodyUnavailable, Origin
+from gateway.custody import AlreadyTaken, Busy, CustodyUnavailable
 from gateway.delivery import Action, Answer, IllegalMove, NotWaived, State, Verb
 from gateway.owners import Owner
 from gateway.recorder import RecorderUnavailable
@@ -105,7 +105,9 @@ async def test_nothing_of_the_mail_stands_in_clear_on_the_disk(at, tmp_path):
 
 
 async def test_deferred_recipients_wait_as_pending_until_the_answer_is_known(at):
-    taken = await at.custody.take_deferred(envelope(), RAW, share(DELIVER), decided(), Origin(b"Received: x\r\n", True))
+    taken = await at.custody.take_deferred(
+        envelope(), RAW, share(DELIVER), decided(), b"Received: x\r\n", bounceable=True
+    )
     (row,) = taken.deliveries
     assert row.state is State.PENDING
     held = await at.store.held(row.message_id)
