@@ -95,6 +95,7 @@ class LineReader:
     def _overflow(self) -> Bad | None:
         waiting = len(self._buffer) - self._at
         if self._skipped + waiting > MAX_SKIPPED:
+            self._at = len(self._buffer)
             return Bad.TOO_BIG
         if waiting > MAX_COMMAND:
             self._skipped += waiting

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from gateway.smtp.login import Credentials
 
@@ -124,10 +124,10 @@ class UsersFile:
         digest = self._current().get(login)
         try:
             self._hasher.verify(digest or DECOY, credentials.password)
-        except InvalidHashError as error:
-            raise UsersError(f"{self._path}: 口令散列损坏 / a password hash is damaged; sealgate user add") from error
-        except VerificationError:
+        except VerifyMismatchError:
             return None
+        except (InvalidHashError, VerificationError) as error:
+            raise UsersError(f"{self._path}: 口令散列损坏 / a password hash is damaged; sealgate user add") from error
         return login if digest else None
 
     def _current(self) -> dict[str, str]:
