@@ -107,6 +107,7 @@ class Log:
         self._journal = Journal(directory / "journal", segment_bytes)
         self._writer: TileWriter | None = None
         self._lock = threading.Lock()
+        self._publishing = threading.Lock()
         self._frontier = Frontier()
         self._note = b""
         self._tail: deque[bytes] = deque()
@@ -126,7 +127,7 @@ class Log:
         """Take the log over, and repair what a crash left. Raises LogLocked, LogDamaged, OSError."""
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         log = cls(directory, signer, segment_bytes, reserve_bytes)
-        log._directory_fd = _lock_directory(directory)
+        log._directory_fd = lock_directory(directory)
         try:
             log._recover(inception)
         except (JournalDamaged, TileError, NoteError) as error:
@@ -195,6 +196,10 @@ class Log:
 
         After an error the next call starts again from what is published; the journal holds everything.
         """
+        with self._publishing:
+            return self._publish()
+
+    def _publish(self) -> bool:
         with self._lock:
             entries, note, size = list(self._tail), self._note, self._frontier.size
         if not entries:
@@ -335,7 +340,7 @@ class Log:
                 raise LogDamaged(f"event {index} is not one: {error}") from error
 
 
-def _lock_directory(directory: Path) -> int:
+def lock_directory(directory: Path) -> int:
     """An exclusive lock on the directory itself, so that removing a lock file can't admit a second writer."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

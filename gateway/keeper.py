@@ -21,6 +21,7 @@ from pathlib import Path
 from audit.event import timestamp
 from audit.keystore import KeyStore, KeysUnreadable
 from audit.log import RESERVE_BYTES, Log, LogDamaged, LogLocked, load_identity
+from audit.shard import BEGUN
 from audit.signer import Signer, load_secret
 from gateway import config as configuration
 from gateway import logs
@@ -76,6 +77,8 @@ async def serve(
 ) -> None:
     """Keep the log until ``stopping``. Raises LogDamaged, LogLocked, KeysUnreadable, OSError, ValueError."""
     where = paths(config.gateway.state_dir)
+    if (config.gateway.state_dir / BEGUN).exists():
+        raise LogDamaged("a new log was begun, but not finished 新日志尚未完成")
     signer = open_signer(where, config.gateway.hostname, surroundings.random)
     book = Log.open(where.audit, signer, timestamp(surroundings.now()), reserve_bytes=reserve_bytes)
     try:
@@ -84,25 +87,19 @@ async def serve(
             keeper = Keeper(book, store, config.gateway.hostname, surroundings, log, handle)
             keeper.start()
             server = await asyncio.get_running_loop().create_unix_server(keeper.connection, sock=_bind(where.socket))
-            ticking = asyncio.create_task(_tick(keeper))
             try:
-                await stopping.wait()
+                while not stopping.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(PUBLISH_S):
+                            await stopping.wait()
+                    await keeper.tick()
             finally:
                 server.close()
-                ticking.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await ticking
                 await keeper.stop()
         finally:
             store.close()
     finally:
         book.close()
-
-
-async def _tick(keeper: Keeper) -> None:
-    while True:
-        await asyncio.sleep(PUBLISH_S)
-        await keeper.tick()
 
 
 def _bind(path: Path) -> socket.socket:

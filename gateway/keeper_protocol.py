@@ -90,7 +90,10 @@ class Appended(Base, frozen=True, tag=8):
 
 
 class Unseal(Base, frozen=True, tag=9):
-    """Open slots of these lines. The first request of a look-up records ``audit.view_sealed`` and gives a grant for the next ones."""
+    """Open slots of these lines. The first request of a look-up records ``audit.view_sealed`` and gives a grant for the next ones.
+
+    With ``masked`` the keeper hands out masked text only (``z***@corp.test``), and nothing is recorded.
+    """
 
     id: int
     grant: str
@@ -101,6 +104,7 @@ class Unseal(Base, frozen=True, tag=9):
     origin: str
     lines: list[bytes]
     slots: list[str]
+    masked: bool = False
 
 
 class Unsealed(Base, frozen=True, tag=10):

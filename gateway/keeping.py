@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -360,12 +360,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Taken in, unless there are too many."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream transport was expected")
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
         if len(self.keeper.connections) >= MAX_CONNECTIONS:
             self.keeper.logger.error("too many connections")
-            transport.abort()
+            self._transport.abort()
             return
         self.keeper.connections[self.number] = self
 

@@ -1,0 +1,253 @@
+"""sealgate trace: one message's way through the gateway, as the audit log has it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from audit.event import id_time_ms
+from audit.log import LogDamaged
+from audit.reader import LogView, Stored, parse
+from audit.spread import joined
+from gateway import config as configuration
+from gateway.config import Config
+from gateway.intents import DECIDED
+from gateway.keeper import paths
+from gateway.keeper_client import KeeperClient, KeeperUnavailable
+from gateway.unsealing import NotEntitled, add_options, authenticate
+
+CLOCK_SLACK = timedelta(minutes=15)
+"""How far an event may stand from where its time belongs (audit-log 3.4)."""
+DIRECTIONS = {"in": "inbound", "out": "outbound", "internal": "internal"}
+VERDICTS = {
+    "relay": "RELAYED 已转发",
+    "deliver": "DELIVERED to the queue 已排队投递",
+    "hold": "HELD for approval 待审批",
+    "quarantine": "QUARANTINED 已隔离",
+    "refuse": "REFUSED 已拒收",
+    "delay": "DELAYED 延迟投递",
+}
+NEXT = {"hold": "held show", "quarantine": "held show"}
+Slots = dict[str, str | None]
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "trace",
+        help="one message's way, from the log 追踪一封邮件",
+        description="Every step of one message, with times, findings, rules and the proof that it stands in the log. Addresses are\n"
+        "masked; --reveal opens a field for an auditor or admin, and that is an event.\n"
+        "一封邮件的全过程：时间、发现、规则与日志证明。地址默认打码；--reveal 打开字段须审计员或管理员身份，且会被记录。",
+        epilog="examples 示例:\n  sealgate trace 01KAMZ3W8Q0000000000000M01\n"
+        "  sealgate trace 01KAMZ3W8Q0000000000000M01 --reveal from --as li --purpose 'complaint 17'",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("id", metavar="ID", help="message id from the 250 reply, or an event id 邮件或事件编号")
+    parser.add_argument("--config", type=Path, default=Path("sealgate.toml"), help="configuration file 配置文件")
+    parser.add_argument(
+        "--reveal", action="append", default=[], metavar="FIELD", help="from, to, subject, ip ... 打开字段"
+    )
+    parser.add_argument("--purpose", default="", help="why it is opened 查看目的")
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit 0: shown and proven; 1: not found, or not proven; 2: not entitled."""
+    config = configuration.load(arguments.config)
+    where = paths(config.gateway.state_dir)
+    try:
+        view = LogView.open(where.audit)
+        events = collect(view, arguments.id)
+        if not events:
+            print(f"{arguments.id}: no event names this message 日志中没有此邮件", file=sys.stderr)
+            return 1
+        shown = _slots(config, view, events, arguments)
+        print("\n".join(render(view, events, shown)))
+    except NotEntitled as error:
+        print(error, file=sys.stderr)
+        return 2
+    except FileNotFoundError:
+        print(f"{where.audit}: there is no log yet 尚无日志", file=sys.stderr)
+        return 1
+    except LogDamaged as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def collect(view: LogView, identifier: str) -> list[Stored]:
+    """All events of one message, in order; an event's id stands for its message. Raises LogDamaged."""
+    if not identifier.isascii() or not identifier.isalnum():
+        return []
+    mark = identifier.encode()
+    found: list[Stored] = []
+    for index, line in view.lines(_start(view, identifier)):
+        if mark in line:
+            stored = parse(index, line)
+            if identifier == stored.text("msg"):
+                found.append(stored)
+            elif identifier == stored.text("id") and stored.text("msg"):
+                return collect(view, stored.text("msg"))
+    return found
+
+
+def _start(view: LogView, identifier: str) -> int:
+    try:
+        at = datetime.fromtimestamp(id_time_ms(identifier) / 1000, UTC)
+        return view.first_since(at - CLOCK_SLACK)
+    except (ValueError, OverflowError, OSError):
+        return 0
+
+
+def _slots(config: Config, view: LogView, events: Sequence[Stored], arguments: argparse.Namespace) -> list[Slots]:
+    """Per event what may be shown: masked, or opened where that was asked for; nothing without a keeper."""
+    lines = [stored.line for stored in events]
+    origin = view.identity.origin
+    person = None
+    if arguments.reveal:
+        if not arguments.purpose:
+            raise NotEntitled("say why a field is opened: --purpose TEXT 请用 --purpose 注明目的")
+        person = authenticate(config, arguments.who, arguments.code, datetime.now(UTC))
+    try:
+        with KeeperClient(paths(config.gateway.state_dir).socket) as keeper:
+            shown = keeper.masked(origin, lines, [])
+            if person is not None:
+                wanted = [*arguments.reveal, *(f"{name}*" for name in arguments.reveal)]
+                query = f"trace {arguments.id}"
+                opened = keeper.opened(origin, lines, wanted, person.name, person.role, arguments.purpose, query)
+                shown = [{**one, **two} for one, two in zip(shown, opened, strict=True)]
+            return shown
+    except KeeperUnavailable as error:
+        print(error, file=sys.stderr)
+        return [{} for _ in events]
+
+
+def render(view: LogView, events: Sequence[Stored], shown: Sequence[Slots]) -> list[str]:
+    """The trace as lines. Raises LogDamaged if an event can't be proven."""
+    decided = next((number for number, stored in enumerate(events) if stored.text("type") == DECIDED), 0)
+    head = events[decided]
+    parts = [
+        stored for stored in events if stored.text("type") == "message.part" and stored.text("prev") == head.text("id")
+    ]
+    record = joined(head.record, [part.record for part in parts])
+    slots: Slots = {}
+    for stored, one in zip(events, shown, strict=True):
+        if stored is head or stored in parts:
+            slots.update(one)
+    lines = _heading(head, record, slots)
+    lines += _steps(record, slots)
+    base = max((step[1] + step[2] for step in _rows(record, "steps", 3)), default=0.0)
+    for stored, one in zip(events, shown, strict=True):
+        lines.append(_event(stored, one, base + (stored.at - head.at).total_seconds() * 1000))
+    return lines + _ending(view, events, head)
+
+
+def _heading(head: Stored, record: dict[str, Any], slots: Slots) -> list[str]:
+    at = head.at.astimezone()
+    verdict = VERDICTS.get(head.text("outcome"), head.text("outcome"))
+    direction = DIRECTIONS.get(head.text("dir"), head.text("dir"))
+    people = ", ".join(_field(slots, name) for name in _sealed_names(head, slots) if name.rstrip("0123456789") == "to")
+    read = record.get("read") if isinstance(record.get("read"), dict) else {}
+    size = f"{read.get('size', 0):,}".replace(",", " ") if isinstance(read, dict) else "0"
+    pieces = read.get("parts", 0) if isinstance(read, dict) else 0
+    return [
+        f"{head.text('msg')}  {direction}  {at.strftime('%Y-%m-%d %H:%M:%S')} {at.strftime('%z')[:3]}:{at.strftime('%z')[3:]}   {verdict}",
+        f"from {_field(slots, 'from')}  to {people or '[sealed]'}  {size} bytes, {pieces} parts"
+        '     (--reveal from --purpose "..." opens a field; that is an event)',
+    ]
+
+
+def _sealed_names(head: Stored, slots: Slots) -> list[str]:
+    return sorted(set(head.sealed) | set(slots), key=lambda name: (name.rstrip("0123456789"), len(name), name))
+
+
+def _steps(record: dict[str, Any], slots: Slots) -> list[str]:
+    lines = ["    at ms  took  step               result"]
+    for name, began, took, *note in _rows(record, "steps", 3):
+        lines.append(_row(began, took, str(name), str(note[0]) if note else ""))
+    evidence = _evidence(slots.get("excerpt") or "")
+    for item in record.get("findings") or ():
+        if isinstance(item, dict):
+            code, count = str(item.get("code", "")), item.get("count", 1)
+            where = f", part {item['part']}" if item.get("part") else ""
+            about = f"  {item['about']}" if item.get("about") else ""
+            lines.append(
+                _row(None, None, "  finding", _safe(f"{code}  {count}x{where}{about}{evidence.get(code, '')}"))
+            )
+    policy = record.get("policy")
+    if isinstance(policy, dict):
+        matched = policy.get("matched") or ()
+        version = str(policy.get("version", "")).removeprefix("sha256:")[:12]
+        text = f"policy {version}, {policy.get('rules', 0)} rules, {len(matched)} matched -> {policy.get('disposition', '')}"
+        lines.append(_row(None, None, "  policy", text))
+        lines += [f"{'':24}+ {_rule(rule)}" for rule in matched]
+        lines += [f"{'':24}- {_rule(rule)}" for rule in policy.get("missed") or ()]
+    return lines
+
+
+def _rule(rule: object) -> str:
+    if isinstance(rule, list | tuple):
+        return _safe("   ".join(str(word) for word in rule))
+    if isinstance(rule, dict):
+        return _safe("   ".join(str(word) for word in rule.values()))
+    return _safe(str(rule))
+
+
+def _evidence(excerpt: str) -> dict[str, str]:
+    """Masked evidence by code, from the sealed excerpt: one finding a line, its code first."""
+    found: dict[str, str] = {}
+    for line in excerpt.split("\n"):
+        code, _, rest = line.partition(" ")
+        if rest:
+            found.setdefault(code, f": {rest.partition(' ')[2].strip()}")
+    return found
+
+
+def _event(stored: Stored, slots: Slots, at_ms: float) -> str:
+    text = f"#{stored.index} {stored.text('type')} durable ({stored.text('outcome')})"
+    if stored.record.get("code"):
+        text += f"  {stored.record['code']} {stored.text('enhanced')}".rstrip()
+    if stored.text("hop"):
+        text += f" by {_safe(stored.text('hop'))}"
+    if slots.get("reply") not in (None, "***"):
+        text += f': "{_safe(slots["reply"] or "")}"'
+    return _row(at_ms, None, "log", text)
+
+
+def _ending(view: LogView, events: Sequence[Stored], head: Stored) -> list[str]:
+    for stored in events:
+        checkpoint = view.prove(stored.index)
+    outcome = next((stored for stored in reversed(events) if stored is not head and stored.text("hop")), None)
+    hop = f"next hop: {_safe(outcome.text('hop'))}, {outcome.text('outcome')}." if outcome else "next hop: none yet."
+    numbers = ", ".join(f"#{stored.index}" for stored in events)
+    lines = [f"{hop}   proof: {numbers} in checkpoint {checkpoint.size} of {checkpoint.origin}, verified 已验证"]
+    if head.text("outcome") in NEXT:
+        lines.append(f"next 下一步: sealgate {NEXT[head.text('outcome')]} {head.text('msg')}")
+    return lines
+
+
+def _rows(record: dict[str, Any], key: str, width: int) -> list[list[Any]]:
+    rows = record.get(key)
+    return [row for row in rows if isinstance(row, list) and len(row) >= width] if isinstance(rows, list) else []
+
+
+def _row(at_ms: float | None, took_ms: float | None, step: str, result: str) -> str:
+    at = "" if at_ms is None else f"{at_ms:.1f}"
+    took = "" if took_ms is None else f"{took_ms:.1f}"
+    return f"{at:>9} {took:>5}  {step:<18} {result}".rstrip()
+
+
+def _field(slots: Slots, name: str) -> str:
+    if name not in slots:
+        return "[sealed]"
+    text = slots[name]
+    return "[erased 已删除]" if text is None else _safe(text) or "<>"
+
+
+def _safe(text: str) -> str:
+    """For a terminal: mail must not move the cursor."""
+    return "".join(character if character.isprintable() else "�" for character in text)
