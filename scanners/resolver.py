@@ -81,7 +81,8 @@ class _Datagram(asyncio.DatagramProtocol):
 class CachingResolver:
     """Implements Resolver over the network. One per event loop; ``close`` when done.
 
-    ``servers`` are written as in the configuration, ``address:port``; none: the system's. Raises ValueError for anything else. ``timeout_s`` bounds one attempt at one server. ``clock`` is monotonic seconds, ``randbits`` a source an attacker can't predict.
+    ``servers`` are written as in the configuration, ``address:port``; none: the system's; ValueError for anything else.
+    ``timeout_s`` bounds one attempt at one server. ``clock`` is monotonic seconds, ``randbits`` a source an attacker can't predict.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ from typing import Any
 import dkim
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
 
+from scanners.answers import LookupBudget, Prefetched, Resolver
 from scanners.authentication.canonical import Prepared
 from scanners.authentication.dkim import (
     KeyUnavailable,
@@ -27,7 +28,6 @@ from scanners.authentication.domains import is_below, to_ascii
 from scanners.authentication.fields import Claim, parse_results
 from scanners.authentication.keys import MIN_RSA_BITS, BadKey, KeyStore
 from scanners.authentication.verdicts import Arc, Verdict
-from scanners.answers import LookupBudget, Prefetched, Resolver
 
 MAX_INSTANCES = 50
 """RFC 8617 4.2.1: i= runs to 50."""

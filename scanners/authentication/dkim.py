@@ -16,11 +16,11 @@ import dkim
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
 from dkim.util import InvalidTagValueList, parse_tag_value
 
+from scanners.answers import Answer, Prefetched, Resolver, Status
 from scanners.authentication.canonical import Prepared, relaxed_field, without_signature
 from scanners.authentication.domains import is_below, to_ascii
 from scanners.authentication.keys import GOOD_RSA_BITS, MIN_RSA_BITS, BadKey, Key, KeyStore
 from scanners.authentication.verdicts import Dkim, Verdict
-from scanners.answers import Answer, Prefetched, Resolver, Status
 
 MAX_SIGNATURES = 10
 """Signatures looked at, from the top; real mail has up to four. Each costs a key lookup."""

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from scanners.authentication.verdicts import Disposition, Dkim, Dmarc, Spf, Verdict
 from scanners.answers import Answer, LookupBudget, NotYet, Prefetched, Resolver, Status, evaluate
+from scanners.authentication.verdicts import Disposition, Dkim, Dmarc, Spf, Verdict
 
 MAX_WALK = 8
 """Queries of one tree walk (RFC 9989 4.10)."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
+from scanners.answers import Resolver
 from scanners.authentication import arc as arc_check
 from scanners.authentication import dkim as dkim_check
 from scanners.authentication import dmarc as dmarc_check
@@ -28,7 +29,6 @@ from scanners.authentication.verdicts import Arc, Authentication, Author, Dkim, 
 from scanners.base import Result, Stage
 from scanners.finding import Code, Evidence, Finding
 from scanners.message import Direction, Message
-from scanners.answers import Resolver
 
 __all__ = ["CODES", "AuthenticationScanner", "findings"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import spf
 
+from scanners.answers import Answer, LookupBudget, NotYet, Prefetched, Resolver, Status, evaluate
 from scanners.authentication.domains import split_address, to_ascii
 from scanners.authentication.verdicts import Spf, Verdict
-from scanners.answers import Answer, LookupBudget, NotYet, Prefetched, Resolver, Status, evaluate
 
 MAX_NAMES = 150
 """Distinct questions of one check: 10 terms, ten MX or PTR names each, and explanations (RFC 7208 4.6.4)."""

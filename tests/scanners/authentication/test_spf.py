@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from scanners.answers import Answer
 from scanners.authentication import spf
 from scanners.authentication.verdicts import Verdict
-from scanners.answers import Answer
 from tests.fakes.resolver import FakeResolver
 
 ROOT = Path(__file__).resolve().parents[3]
