@@ -11,6 +11,8 @@ LINES = 128
 """Longest multi-line reply; the longest EHLO seen in the field has about 30 lines."""
 PENDING = 512
 """Answers that may wait unread: 100 recipients with DATA and RSET, and room. More is a flood."""
+KNOWN, KNOWN_BYTES = 16, 100
+"""Short replies remembered by a connection: a server says the same to every MAIL, RCPT and DATA."""
 TEXT_CHARS = 1000
 """How much of a reply's text is kept: it goes into the log, the bounce and our own reply."""
 
@@ -21,19 +23,23 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One complete reply as the server gave it: ``lines`` without code, separator and line end."""
+    """One complete reply as the server gave it: ``lines`` without code, separator and line end.
+
+    ``reply`` is the same in one line, printable, at most TEXT_CHARS long, its enhanced code apart (RFC 2034).
+    """
 
     code: int
     lines: tuple[bytes, ...]
+    reply: Reply
 
-    def reply(self) -> Reply:
-        """The reply in one line, printable, at most TEXT_CHARS long, its enhanced code apart (RFC 2034)."""
-        first = self.lines[0]
-        enhanced, rest = _enhanced(self.code, first)
-        if len(self.lines) > 1:
+    @classmethod
+    def of(cls, code: int, lines: tuple[bytes, ...]) -> "Answer":
+        """From the lines of one reply, at least one."""
+        enhanced, rest = _enhanced(code, lines[0])
+        if len(lines) > 1:
             prefix = enhanced.encode() + b" "
-            rest = b" ".join([rest, *(line.removeprefix(prefix) for line in self.lines[1:])])
-        return Reply(self.code, enhanced, printable(rest))
+            rest = b" ".join([rest, *(line.removeprefix(prefix) for line in lines[1:])])
+        return cls(code, lines, Reply(code, enhanced, printable(rest)))
 
 
 def printable(raw: bytes) -> str:
@@ -58,13 +64,14 @@ def _enhanced(code: int, line: bytes) -> tuple[str, bytes]:
 class AnswerReader:
     """Turns the bytes of a server into Answers; keeps at most one unfinished answer within the bounds above."""
 
-    __slots__ = ("_code", "_lines", "_partial", "answers")
+    __slots__ = ("_code", "_known", "_lines", "_partial", "answers")
 
     def __init__(self) -> None:
         self.answers: deque[Answer] = deque()
         self._partial = b""
         self._lines: list[bytes] = []
         self._code = 0
+        self._known: dict[bytes, Answer] = {}
 
     @property
     def empty(self) -> bool:
@@ -88,6 +95,9 @@ class AnswerReader:
             raise Malformed("flood of replies")
 
     def _line(self, line: bytes) -> None:
+        if not self._lines and line in self._known:
+            self.answers.append(self._known[line])
+            return
         if not line.endswith(b"\r"):
             raise Malformed("reply line not ended by CRLF")
         if len(line) > LINE_BYTES:
@@ -101,10 +111,18 @@ class AnswerReader:
         self._code = code
         self._lines.append(line[4:-1])
         if separator != b"-":
-            self.answers.append(Answer(code, tuple(self._lines)))
-            self._lines.clear()
+            self._complete(line)
         elif len(self._lines) >= LINES:
             raise Malformed("reply of too many lines")
+
+    def _complete(self, line: bytes) -> None:
+        answer = Answer.of(self._code, tuple(self._lines))
+        self.answers.append(answer)
+        if len(self._lines) == 1 and len(line) < KNOWN_BYTES:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[line] = answer
+        self._lines.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class Lost(Exception):
     def reply(self) -> Reply:
         """As an answer to the sender: always 4xx unless the server itself said otherwise."""
         if self.answer is not None and self.answer.code >= 400:
-            return self.answer.reply()
+            return self.answer.reply
         return Reply(451, self.enhanced, self.why)
 
 
@@ -176,7 +176,7 @@ def greet(hostname: str, *, lmtp: bool, tls: Tls | None, policy: TlsPolicy | Non
     """
     answer = yield from _read(GREETING)
     if answer.code >= 400:
-        raise Lost(f"next hop refuses our connection: {answer.code} {answer.reply().text}", "4.3.2")
+        raise Lost(f"next hop refuses our connection: {answer.code} {answer.reply.text}", "4.3.2")
     capabilities = yield from _hello(hostname, lmtp=lmtp)
     if policy is None or tls is not None:
         return Opened(capabilities, tls)
@@ -198,11 +198,11 @@ def _hello(hostname: str, *, lmtp: bool) -> Generator[Step, Result, Capabilities
     if answer.code == 250:
         return Capabilities.parse(answer)
     if lmtp or answer.code not in (500, 501, 502, 504, 550):
-        raise Lost(f"EHLO refused: {answer.code} {answer.reply().text}", "4.3.2")
+        raise Lost(f"EHLO refused: {answer.code} {answer.reply.text}", "4.3.2")
     yield f"HELO {hostname}\r\n".encode("ascii")  # a server from before 1995 (RFC 5321 3.2)
     answer = yield from _read(HELLO)
     if answer.code != 250:
-        raise Lost(f"HELO refused: {answer.code} {answer.reply().text}", "4.3.2")
+        raise Lost(f"HELO refused: {answer.code} {answer.reply.text}", "4.3.2")
     return Capabilities()
 
 
@@ -257,7 +257,7 @@ class Transaction:
         yield from self._content(go)
 
     def _refused_at_mail(self, mail: Answer, asked: int) -> Generator[Step, Result]:
-        self.refusal = mail.reply()
+        self.refusal = mail.reply
         if mail.code == 421:
             return
         for _ in range(asked):
@@ -274,7 +274,7 @@ class Transaction:
         yield ready.commands[0]
         mail = yield from self._turn(MAIL)
         if mail.code >= 400:
-            self.refusal, self.clean = mail.reply(), mail.code != 421
+            self.refusal, self.clean = mail.reply, mail.code != 421
             return
         for index, command in zip(ready.asked, ready.commands[1:], strict=True):
             yield command
@@ -298,7 +298,7 @@ class Transaction:
 
     def _recipient(self, index: int) -> Generator[Step, Result]:
         answer = yield from self._turn(RCPT)
-        self._replies[index] = answer.reply()
+        self._replies[index] = answer.reply
         if answer.code < 300:
             self._accepted.append(index)
         elif answer.code == 421:
@@ -314,7 +314,7 @@ class Transaction:
             self.clean = self.reset = True
             return
         if go.code != 354:
-            self.refusal = go.reply()
+            self.refusal = go.reply
             self.clean = self.reset = go.code != 421
             return
         self.phase = Phase.DOT
@@ -336,7 +336,7 @@ class Transaction:
         """SMTP answers once for all, LMTP once for each accepted recipient in their order (RFC 2033 4.2)."""
         while self._accepted:
             answer = yield from self._turn(DOT)
-            self.final = answer.reply()
+            self.final = answer.reply
             decided = self._accepted[:1] if self.lmtp else self._accepted
             self._replies.update(dict.fromkeys(decided, self.final))
             self._accepted = self._accepted[len(decided) :]

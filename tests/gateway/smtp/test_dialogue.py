@@ -444,7 +444,7 @@ class TestAnswers:
         ],
     )
     def test_reply(self, raw: bytes, reply: Reply) -> None:
-        assert self.feed(raw).answers.popleft().reply() == reply
+        assert self.feed(raw).answers.popleft().reply == reply
 
     @pytest.mark.parametrize(
         "raw",
@@ -477,7 +477,7 @@ class TestAnswers:
 
     def test_text_is_cut(self) -> None:
         long = b"550-" + b"x" * 1900 + b"\r\n550 " + b"y" * 1900 + b"\r\n"
-        assert len(self.feed(long).answers[0].reply().text) == 1000
+        assert len(self.feed(long).answers[0].reply.text) == 1000
 
     @given(st.binary(max_size=300))
     def test_never_anything_but_answers_or_malformed(self, raw: bytes) -> None:
@@ -486,7 +486,7 @@ class TestAnswers:
         except Malformed:
             return
         for answer in reader.answers:
-            reply = answer.reply()
+            reply = answer.reply
             assert 200 <= reply.code < 600
             assert str(reply).isprintable()
 
