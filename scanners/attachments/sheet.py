@@ -103,9 +103,9 @@ class Sheets:
                 place = rest.find(b"<v>")
                 if place >= 0:
                     raw = rest[place + 3 : rest.find(b"<", place + 3)]
-                    out.append(self.lookup(raw) if b't="s"' in head else _value(raw))
                     if place:
-                        out.append(_stripped(rest[:place]))  # the formula
+                        out += (_stripped(rest[:place]), "\t")  # the formula
+                    out.append(self.lookup(raw) if b't="s"' in head else _value(raw))
                 elif b"<is>" in rest or b"<f" in rest:
                     out.append(_stripped(rest.partition(b"</c>")[0]))
             out.append("\n" if b"<row" in rest else "\t")
