@@ -241,7 +241,7 @@ class Custody:
 
     def _giving_up(self, row: Delivery) -> Action:
         if row.state is State.CLOSING:  # the final dot may be out: only a person, or the next hop's log, can say
-            return Action(Verb.LOSE, why="process-died", due=self._clock() + self.times.hold)
+            return Action(Verb.LOSE, why="process-died", keep_until=self._clock() + self.times.hold)
         backoff = timedelta(minutes=2 ** min(row.abandoned, 6))
         return Action(Verb.ABANDON, why="process-died", due=self._clock() + backoff)
 

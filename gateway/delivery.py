@@ -168,7 +168,7 @@ class Answer:
 class Action:
     """One thing to do. ``id`` is the id of its event; further events of the same action (a split) derive theirs from it.
 
-    ``due`` is when to look at the delivery again. ``answers`` stand in the order of the delivery's recipients. ``why`` is a public
+    ``due`` is when to look at the delivery again, ``keep_until`` the end of waiting for a person. ``answers`` stand in the order of the delivery's recipients. ``why`` is a public
     word, ``comment`` what a person wrote (sealed in the event).
     """
 
@@ -177,6 +177,7 @@ class Action:
     why: str = ""
     comment: str = ""
     due: datetime | None = None
+    keep_until: datetime | None = None
     owner: str = ""
     lease_until: datetime | None = None
     decision: Decision | None = None
@@ -293,7 +294,7 @@ def _moved(delivery: Delivery, to: State, action: Action, at: datetime) -> Deliv
         state=to,
         version=delivery.version + 1,
         intent=None,
-        due=_kept_until(delivery, to, at) if to in TERMINAL else action.due or delivery.due,
+        due=_due(delivery, to, action, at),
         decision=action.decision or delivery.decision,
         judged=action.judged or delivery.judged,
         waivers=delivery.waivers + tuple(waiver for waiver in action.waivers if waiver not in delivery.waivers),
@@ -305,10 +306,14 @@ def _moved(delivery: Delivery, to: State, action: Action, at: datetime) -> Deliv
     )
 
 
-def _kept_until(delivery: Delivery, to: State, at: datetime) -> datetime:
-    """A finished message is destroyed at once, but for the original of what left without some of its parts."""
-    stripped = any(treatment.kind == "strip" for treatment in delivery.decision.treatments)
-    return at + ORIGINAL_KEPT if to is State.SENT and stripped else at
+def _due(delivery: Delivery, to: State, action: Action, at: datetime) -> datetime:
+    """When to look at it again. A finished message is destroyed at once, but for the original of what left without some parts."""
+    if to in TERMINAL:
+        stripped = any(treatment.kind == "strip" for treatment in delivery.decision.treatments)
+        return at + ORIGINAL_KEPT if to is State.SENT and stripped else at
+    if to in (State.UNDELIVERABLE, State.OUTCOME_UNKNOWN) and action.keep_until is not None:
+        return action.keep_until
+    return action.due or delivery.due
 
 
 _LETS_GO = frozenset({Verb.QUEUE, Verb.RELEASE, Verb.ATTEMPT})

@@ -168,8 +168,12 @@ class SqlStore:
             query = query.where(DELIVERY.c.id.in_(select(ADDRESS.c.delivery_id).where(ADDRESS.c.token == token)))
         return query
 
-    async def due(self, states: Collection[State], now: datetime, limit: int) -> tuple[Delivery, ...]:
+    async def due(
+        self, states: Collection[State], now: datetime, limit: int, but_hops: Collection[str] = ()
+    ) -> tuple[Delivery, ...]:
         condition = DELIVERY.c.state.in_(sorted(states)) & (DELIVERY.c.due_ms <= _ms(now))
+        if but_hops:
+            condition &= DELIVERY.c.next_hop.not_in(sorted(but_hops))
         query = _rows().where(condition & (DELIVERY.c.unfinished == 0))
         return await self._select(query.order_by(DELIVERY.c.rank_ms, DELIVERY.c.id).limit(min(limit, MAX_PAGE)))
 

@@ -91,8 +91,10 @@ class Store(Protocol):
         """Newest first, at most MAX_PAGE."""
         ...
 
-    async def due(self, states: Collection[State], now: datetime, limit: int) -> tuple[Delivery, ...]:
-        """Those whose time has come, small mail first among equals."""
+    async def due(
+        self, states: Collection[State], now: datetime, limit: int, but_hops: Collection[str] = ()
+    ) -> tuple[Delivery, ...]:
+        """Those whose time has come, small mail first among equals, without those for ``but_hops``."""
         ...
 
     async def next_due(self, states: Collection[State]) -> datetime | None:

@@ -145,6 +145,7 @@ async def test_due_puts_small_mail_first_but_starves_none(store):
 
     assert await due(minutes=10) == ["small", "middle", "big", "later small"]
     assert await due(seconds=0) == ["middle", "big"]
+    assert await store.due({State.QUEUED}, START, 10, but_hops={"smtp://127.0.0.1:2600"}) == ()
     assert await store.next_due({State.QUEUED}) == START
     assert await store.next_due({State.DELAYED}) is None
 
