@@ -7,7 +7,7 @@ Nothing here decides (policies do) and nothing here looks at content (scanners d
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -17,14 +17,17 @@ from gateway import events, metrics, stamp
 from gateway.config import Config, Route
 from gateway.custody import Custody, CustodyUnavailable, Taken
 from gateway.judge import Judge, Judged, judge
-from gateway.plan import Keep, Refuse, Relay, Share, monitored, plan
+from gateway.plan import Keep, Refuse, Relay, monitored, plan
 from gateway.recorder import MessageKey, Recorder, RecorderUnavailable
+from gateway.relay import UNREACHED, Late, answer, outcome_kind, worst
 from gateway.routes import Routes
 from gateway.smtp.commands import Outgoing
-from gateway.smtp.dialogue import Phase, RecipientReply
 from gateway.smtp.nexthop import NextHop
-from gateway.smtp.pool import Pool, Sent
+from gateway.smtp.pool import Pool
 from gateway.smtp.reply import Reply
+from gateway.treatments.sign import Signer
+from gateway.treatments.table import KINDS, Unmet, apply, unmet_joined
+from policies.decision import Treatment
 from policies.facts import Context
 from scanners.authentication import results
 from scanners.message import Direction, Envelope, Message, Recipient
@@ -57,6 +60,7 @@ class Parts:
     now: Callable[[], datetime]
     ids: Callable[[], str]
     log: logging.Logger
+    signer: Signer | None = None
 
 
 class Hops(Protocol):
@@ -113,7 +117,7 @@ class Pipeline:
         decisions = tuple(
             (person, monitored(decision) if monitor else decision) for person, decision in judged.decisions
         )
-        chosen = plan(decisions, parts.routes)
+        chosen = plan(decisions, parts.routes, lambda share: unmet_joined(share, message.raw), quick)
         steps = [
             ("read", 0.0, read_ms, ""),
             *((s.name, read_ms + s.began_ms, s.took_ms, s.note) for s in judged.scanned.steps),
@@ -144,8 +148,19 @@ class Pipeline:
     ) -> tuple[Reply, str]:
         """Carry the message while its client waits; the next hop's answer is ours (law 1)."""
         parts, share, envelope = self.parts, chosen.share, message.envelope
-        head, chunks = self._head(message, judged), self._bytes(message)
-        tags = b"".join(tag_field(treatment.value) for treatment in sorted(share.decision.treatments))
+        head = self._head(message, judged)
+        pieces = apply(
+            self._bytes(message),
+            share.decision.treatments,
+            share.route,
+            message_id=envelope.id,
+            at=parts.now(),
+            signer=self._signer(envelope),
+        )
+        if isinstance(
+            pieces, Unmet
+        ):  # planned in the session only because nothing stands in the way; so this is ours to mend
+            raise AssertionError(pieces.kind)
         await parts.recorder.record([decided], key)  # a crash after this leaves an open intent: outcome_unknown in 60 s
         late = Late(parts.custody, message, share, decided, head)
         outgoing = Outgoing(
@@ -157,9 +172,7 @@ class Pipeline:
             envelope.envid,
         )
         hop = parts.hops(share.route)
-        sent = await parts.pool.send(
-            hop, outgoing, [head, tags, *chunks], deadline=deadline, before_dot=late.before_dot
-        )
+        sent = await parts.pool.send(hop, outgoing, [head, *pieces], deadline=deadline, before_dot=late.before_dot)
         kind = outcome_kind(sent)
         metrics.NEXT_HOP.labels(kind).inc()
         done = events.outcome(
@@ -170,7 +183,7 @@ class Pipeline:
             sent.final or worst(sent),
             sent.remote,
             sent.tls,
-            head + tags,
+            b"".join((head, *pieces[:-1])),
         )
         if kind == "deferred" and sent.phase in UNREACHED and parts.config.gateway.next_hop_down == "custody":
             taken = await parts.custody.take_deferred(envelope, message.raw, share, decided, head)
@@ -205,11 +218,16 @@ class Pipeline:
             return received
         return results.authentication_results(judged.scanned.authentication, gateway.authserv_id) + received
 
-    def _bytes(self, message: Message) -> list[bytes]:
+    def _bytes(self, message: Message) -> bytes:
         """The bytes as they came, less results fields that claim to be ours (RFC 8601 5)."""
         if message.envelope.direction is not Direction.INBOUND:
-            return [message.raw]
-        return list(results.strip_forged(message.raw, message.header_length, self.parts.config.gateway.authserv_id))
+            return message.raw
+        kept = results.strip_forged(message.raw, message.header_length, self.parts.config.gateway.authserv_id)
+        return kept[0] if len(kept) == 1 else b"".join(kept)
+
+    def _signer(self, envelope: Envelope) -> Signer | None:
+        """Our signature belongs on what leaves the company."""
+        return None if envelope.direction is Direction.INBOUND else self.parts.signer
 
     # -- custody
 
@@ -226,76 +244,13 @@ class Pipeline:
         return Reply(250, "2.0.0", f"{said}, id {envelope.id}"), decided.outcome
 
 
-UNREACHED = frozenset({Phase.WAIT, Phase.CONNECT, Phase.TLS})
-"""The next hop was never asked about the message."""
-
-
-class Late:
-    """Recipients that the next hop puts off: they become ours before it gets the final dot, or nothing is delivered at all."""
-
-    def __init__(self, custody: Custody, message: Message, share: Share, decided: Event, head: bytes) -> None:
-        self.custody, self.message, self.share, self.decided, self.head = custody, message, share, decided, head
-        self.taken: Taken | None = None
-
-    async def before_dot(self, replies: Sequence[RecipientReply]) -> bool:
-        """Take custody of whoever got a 4xx; False if that can't be made durable."""
-        off = {each.address for each in replies if each.reply.transient}
-        people = tuple(person for person in self.share.recipients if person.address in off)
-        if people:
-            share = replace(self.share, recipients=people)
-            try:
-                self.taken = await self.custody.take_deferred(
-                    self.message.envelope, self.message.raw, share, self.decided, self.head
-                )
-            except CustodyUnavailable:
-                return False
-        return True
-
-    async def finish(self, told: Sequence[Event], key: MessageKey, *, delivered: bool) -> bool:
-        """Settle what was taken if the client will hear 250, else give it up. True if ``told`` is durable by this."""
-        if self.taken is None:
-            return False
-        if not delivered:
-            await self.custody.drop(self.taken)
-            return False
-        try:
-            await self.custody.settle(self.taken, told, key)
-        except CustodyUnavailable:
-            # The others have it already, so 451 would duplicate; the rows are pending and the sweeper settles them.
-            return False
-        return True
-
-
 def addresses(envelope: Envelope) -> list[str]:
     """Everyone a sealed field of this message may be about."""
     people = [envelope.sender, envelope.user, *(recipient.address for recipient in envelope.recipients)]
     return [person for person in dict.fromkeys(people) if person]
 
 
-def tag_field(value: str) -> bytes:
-    """A header line from a tag treatment's ``Name=value``; checked when the policy was loaded, kept to one line here."""
-    name, _, text = value.partition("=")
-    return f"{name}: {text.replace(chr(13), ' ').replace(chr(10), ' ')}\r\n".encode()
-
-
-def worst(sent: Sent) -> Reply | None:
-    """Without a final reply: the first recipient's refusal."""
-    return next((each.reply for each in sent.recipients if not each.reply.positive), None)
-
-
-def outcome_kind(sent: Sent) -> str:
-    """The word for the event: relayed, refused, deferred or outcome_unknown."""
-    if sent.unknown:
-        return "outcome_unknown"
-    if sent.final is not None:
-        return "relayed" if sent.final.positive else "deferred" if sent.final.transient else "refused"
-    return "deferred" if any(each.reply.transient for each in sent.recipients) or not sent.recipients else "refused"
-
-
-def answer(sent: Sent, message_id: str) -> Reply:
-    """The next hop's answer as ours; where it gave none, a 451: nothing is acknowledged that nobody acknowledged to us (law 1)."""
-    said = sent.final or worst(sent)
-    if said is None:
-        return Reply(451, "4.4.1", f"no answer from the next hop, try again later [{message_id}]")
-    enhanced = said.enhanced or f"{said.code // 100}.0.0"
-    return Reply(said.code, enhanced, f"{said.text} [{message_id}]")
+def quick(treatment: Treatment) -> bool:
+    """Whether it may be done while the client waits."""
+    kind = KINDS.get(treatment.kind)
+    return kind is not None and kind.in_session

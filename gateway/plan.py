@@ -1,6 +1,6 @@
 """From decisions to a plan: refuse, relay in the session, or keep. Pure; the table of architecture section 4, "one answer, one owner"."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.config import Route
@@ -9,8 +9,6 @@ from gateway.smtp.reply import Reply
 from policies.decision import Decision, Disposition, Treatment
 from scanners.message import Recipient
 
-IN_SESSION = frozenset({"tag"})
-"""Treatments that take no waiting and no second message; everything else goes by way of custody."""
 IN_SESSION_SCHEMES = ("smtp://", "smtps://")
 """LMTP answers per recipient and MX hosts may be many: both always use custody."""
 
@@ -57,15 +55,24 @@ class Keep:
 Plan = Refuse | Relay | Keep
 
 
-def plan(decisions: Sequence[tuple[Recipient, Decision]], routes: Routes) -> Plan:
-    """What to do with a message. ``decisions`` has every accepted recipient once, each with a route (checked at RCPT)."""
+def plan(
+    decisions: Sequence[tuple[Recipient, Decision]],
+    routes: Routes,
+    feasible: Callable[[Share], Share] = lambda share: share,
+    quick: Callable[[Treatment], bool] = lambda treatment: treatment.kind == "tag",
+) -> Plan:
+    """What to do with a message. ``decisions`` has every accepted recipient once, each with a route (checked at RCPT).
+
+    ``feasible`` makes a share as strict as the treatments that can't be done ask; ``quick`` says which treatments may be done while
+    the client waits.
+    """
     if all(decision.disposition is Disposition.REJECT for _, decision in decisions):
         joined = Decision()
         for _, decision in decisions:
             joined = joined | decision
         return Refuse(refusal(joined), joined)
-    shares = _shares(decisions, routes)
-    if len(shares) == 1 and _in_session(shares[0]):
+    shares = tuple(map(feasible, _shares(decisions, routes)))
+    if len(shares) == 1 and _in_session(shares[0], quick):
         return Relay(shares[0])
     return Keep(shares)
 
@@ -101,9 +108,9 @@ def _shares(decisions: Sequence[tuple[Recipient, Decision]], routes: Routes) -> 
     return tuple(Share(tuple(people), found[key], key[0]) for key, people in groups.items())
 
 
-def _in_session(share: Share) -> bool:
+def _in_session(share: Share, quick: Callable[[Treatment], bool]) -> bool:
     return (
         share.decision.disposition is Disposition.DELIVER
         and share.route.to.startswith(IN_SESSION_SCHEMES)
-        and all(treatment.kind in IN_SESSION for treatment in share.decision.treatments)
+        and all(map(quick, share.decision.treatments))
     )

@@ -33,6 +33,7 @@ from gateway.smtp.users import UsersFile
 from gateway.store.blobs import FolderBlobs
 from gateway.store.database import SqlStore, sqlite_engine
 from gateway.store.sealing import load_key
+from gateway.treatments.sign import Signer, load_signer
 from scanners.attachments.cache import Cache
 from scanners.attachments.opener import AttachmentOpener
 from scanners.attachments.poison import PoisonTable
@@ -63,6 +64,13 @@ def offered(config: Config, hops: Hops, pool: Pool) -> Callable[[], Capabilities
         return Capabilities(all(each.smtputf8 for each in seen), all(each.dsn for each in seen), min(sizes, default=0))
 
     return capabilities
+
+
+def signer_of(config: Config) -> Signer | None:
+    """The DKIM signer of what leaves, if one is configured. Raises KeyUnusable."""
+    if not config.dkim.domain or config.dkim.key_file is None:
+        return None
+    return load_signer(config.dkim.domain, config.dkim.selector, config.dkim.key_file)
 
 
 def listener_tls(listener: Listener) -> ssl.SSLContext | None:
@@ -120,6 +128,7 @@ async def serve(
             now=now,
             ids=ids,
             log=log,
+            signer=signer_of(config),
         )
         receiver = pipeline.Pipeline(parts)
         limits, answered = WorkerLimits.of(config.limits, time.monotonic), Answered(time.monotonic)

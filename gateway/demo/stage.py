@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audit.read import leaves
+from audit.reader import LogView
 from gateway.demo.mails import Keys, make_keys, zone
 from gateway.demo.stubs import Delivered, StubDns, StubServer
 
@@ -133,7 +133,7 @@ class Stage:
     async def start_gateway(self) -> None:
         """Start ``sealgate serve`` and read from its log where it listens. Raises RuntimeError with the log's end."""
         log = self.folder / "gateway.log"
-        with open(log, "ab") as handle:
+        with open(log, "ab") as handle:  # noqa: ASYNC230  a local file, once, before anything runs
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -200,7 +200,7 @@ class Stage:
 
     def events(self, message_id: str = "") -> list[Mapping[str, Any]]:
         """What the log holds, in order; of one message if its id is given."""
-        found = [json.loads(line) for line in leaves(self.state / "audit")]
+        found = [stored.record for stored in LogView.open(self.state / "audit").entries()]
         return [event for event in found if not message_id or event.get("msg") == message_id]
 
     def delivered(self) -> list[Delivered]:

@@ -15,6 +15,7 @@ from gateway.config import Config, Route
 from gateway.context.gather import Gatherer
 from gateway.custody import Custody
 from gateway.delivery import State
+from gateway.hops import Hops
 from gateway.judge import Judge
 from gateway.pipeline import Parts, Pipeline
 from gateway.recorder import MessageKey, Receipt, RecorderUnavailable
@@ -24,7 +25,6 @@ from gateway.store.blobs import FolderBlobs
 from gateway.store.database import SqlStore, sqlite_engine
 from gateway.store.protocol import Filter
 from gateway.store.sealing import load_key
-from gateway.hops import Hops
 from policies.load import load
 from scanners.base import Result, Stage
 from scanners.finding import Code, Finding, Severity
