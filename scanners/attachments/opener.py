@@ -37,6 +37,8 @@ INLINE = 1_000_000
 """Bytes up to which copying and hashing happen on the loop (0.8 ms); more goes to a thread."""
 CONNECT_RETRY_S = 0.005
 """Between two tries when the decoders' backlog is full; the deadline bounds them."""
+MAX_LEFT = 8
+"""Decoders that may end with our connection in their hands before we give up: each is replaced or has siblings."""
 SMALLEST_S = 0.05
 """A try with less time than this left is not worth starting."""
 _EICAR = b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE"
@@ -51,6 +53,10 @@ class DecoderLost(Exception):
 
 class DecodersBusy(Exception):
     """No decoder took the job in time: nothing is known about the content."""
+
+
+class DecoderLeft(Exception):
+    """The decoder ended before it took the job: another one can have it, and the content is not to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +166,18 @@ class AttachmentOpener:
                 await asyncio.to_thread(_write, descriptor, contents)
             else:
                 _write(descriptor, contents)
-            answer = await exchange(self.socket_path, job, descriptor, limit)
+            answer = await self._exchange(job, descriptor, limit)
         finally:
             os.close(descriptor)
         return _sort(subjects, job, answer)
+
+    async def _exchange(self, job: Job, descriptor: int, limit: float) -> Answer:
+        for _ in range(MAX_LEFT):
+            try:
+                return await exchange(self.socket_path, job, descriptor, limit)
+            except DecoderLeft:
+                continue
+        raise DecodersBusy("decoders end before they take a job")
 
     def _key(self, subject: _Subject) -> Key:
         return Key(subject.sha256, subject.part.filename, subject.part.declared, self.version)
@@ -186,6 +200,7 @@ async def exchange(path: Path, job: Job, descriptor: int, limit_s: float) -> Ans
 
     Raises:
         DecodersBusy: none took it in time, or none is there.
+        DecoderLeft: the one that accepted ended before it took the job.
         DecoderLost: the one that took it died, hung past ``limit_s`` or answered with rubbish.
     """
     loop = asyncio.get_running_loop()
@@ -205,6 +220,8 @@ async def exchange(path: Path, job: Job, descriptor: int, limit_s: float) -> Ans
                     taken, chunk = True, chunk[1:]
                     if not chunk:
                         continue
+                if not chunk and not taken:
+                    raise DecoderLeft
                 if not chunk:
                     break
                 buffer += chunk
@@ -217,6 +234,8 @@ async def exchange(path: Path, job: Job, descriptor: int, limit_s: float) -> Ans
         return _read(buffer)
     except TimeoutError:
         raise (DecoderLost("hung") if taken else DecodersBusy("no decoder took the job")) from None
+    except (ConnectionResetError, BrokenPipeError):
+        raise (DecoderLost("connection reset") if taken else DecoderLeft()) from None
     except OSError as error:
         raise (DecoderLost(type(error).__name__) if taken else DecodersBusy(type(error).__name__)) from None
     finally:
