@@ -213,7 +213,7 @@ class Courier:
     ) -> tuple[Delivery, ...]:
         """The dialogue with the next hop. Until ``dot`` is durable nothing was handed over, whatever dies."""
         envelope, current = held.envelope, sending
-        instead = redirected(sending.decision)
+        instead = redirected(sending.decision, sending.addresses)
         people = (
             (Recipient(instead, ("NEVER",)),) if instead else tuple(_recipient(each) for each in sending.recipients)
         )

@@ -168,8 +168,8 @@ class Answer:
 class Action:
     """One thing to do. ``id`` is the id of its event; further events of the same action (a split) derive theirs from it.
 
-    ``due`` is when to look at the delivery again, ``keep_until`` the end of waiting for a person. ``answers`` stand in the order of the delivery's recipients. ``why`` is a public
-    word, ``comment`` what a person wrote (sealed in the event).
+    ``due`` is when to look at the delivery again, ``keep_until`` the end of waiting for a person. ``answers`` stand in the order of
+    the delivery's recipients. ``why`` is a public word, ``comment`` what a person wrote (sealed in the event).
     """
 
     verb: Verb

@@ -8,8 +8,11 @@ from policies.decision import Decision
 from scanners.message import Recipient
 
 
-def redirected(decision: Decision) -> str:
-    """Where the mail goes instead, or ``""``. Two that differ are a conflict, which policies turn into APPROVE."""
+def redirected(decision: Decision, addresses: Sequence[str] = ()) -> str:
+    """Where the mail to these goes instead, or ``""``; a copy goes where it was meant to. Two redirects that differ are a conflict,
+    which policies turn into APPROVE."""
+    if addresses and set(addresses) <= set(copies(decision)):
+        return ""
     return next((t.value for t in sorted(decision.treatments) if t.kind == "redirect"), "")
 
 
