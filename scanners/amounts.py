@@ -26,8 +26,13 @@ _HAN = "零〇一二三四五六七八九十百千万亿两壹贰叁肆伍陆柒
 BEFORE = rf"(?i)(?:^|[^A-Za-z])({_CODES}|人民币|美元|美金|欧元|港币|[$€£¥])\s{{0,3}}[:：]?\s{{0,3}}({_NUMBER}){_SCALE}"
 AFTER = rf"(?i)(?:^|[^0-9.,])({_NUMBER})\s{{0,3}}(万亿|百万|千万|万|亿|千|million|billion|mn|bn)?\s{{0,3}}(?:多|余)?({_CODES}|{_WORDS})"
 WRITTEN = rf"(人民币|美元|美金|欧元|港币)?[:：]?\s{{0,3}}([{_HAN}]{{2,40}})(?:元|圆|块)(?:([零{_HAN[2:10]}壹贰叁肆伍陆柒捌玖])角)?(?:([{_HAN[2:10]}壹贰叁肆伍陆柒捌玖])分)?(?:整|正)?"
-PATTERNS = (BEFORE, AFTER, WRITTEN)
-"""For a prefilter: one of these is present where ``find()`` can find something."""
+_SHORT = "usd|us\\$|cny|rmb|cnh|eur|gbp|hkd|hk\\$|jpy|twd|nt\\$|aud|cad|chf|sgd|krw|rub|inr|aed"
+PATTERNS = (
+    r"[$€£¥]|(?i:usd|cny|rmb|eur|gbp|hkd|jpy|us dollar)|CNH|TWD|AUD|CAD|CHF|SGD|KRW|RUB|INR|AED|人民币|美元|美金|欧元|港币",
+    rf"(?i)[0-9]\s{{0,3}}(?:[万亿千]|百万|million|billion|mn|bn)?\s{{0,3}}[多余万亿]?(?:{_SHORT}|{_WORDS})",
+    rf"[{_HAN}](?:元|圆|块)",
+)
+"""For a prefilter, cheaper than the patterns themselves: one of these is present where ``find()`` can find something."""
 
 _SCALES = {
     "万": 10**4, "亿": 10**8, "万亿": 10**12, "百万": 10**6, "千万": 10**7, "千": 10**3, "million": 10**6, "billion": 10**9, "mio": 10**6,

@@ -20,8 +20,9 @@ import hashlib
 import json
 import tomllib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from scanners.amounts import PATTERNS as AMOUNTS
@@ -40,6 +41,9 @@ INLINE = 64 * 1024
 """Bytes of text up to which the event loop may wait for the answer (about 0.2 ms); longer texts go to a thread."""
 FOOTER_REACH = 400
 """Bytes of a footer's paragraph around its known phrase."""
+
+CODES = (Code("content.dictionary.*", Severity.MEDIUM, "命中词库", "Phrases of a word list; score adds up their weights"),)
+"""What any list may report; a scanner's own ``codes`` name its lists."""
 
 _SCALARS = {"weight": int, "single_hit": bool, "alone": bool, "severity": str, "title": dict}
 _HAN = "㐀-鿿〇"
@@ -85,6 +89,8 @@ class Dictionaries:
     prefilter: Prefilter
     owners: tuple[int, ...]
     """For each pattern the index of its dictionary; -1 for amounts."""
+    versions: Mapping[str, str]
+    """Name of each list -> hash over what it says."""
 
 
 def load(*texts: str, engine: str = "auto") -> Dictionaries:
@@ -105,8 +111,12 @@ def load(*texts: str, engine: str = "auto") -> Dictionaries:
         screen = prefilter(builder.patterns, engine)
     except PatternError as error:
         raise DictionaryError(str(error)) from None
-    version = hashlib.sha256(json.dumps(tables, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-    return Dictionaries(lists, version, screen, tuple(builder.owners))
+    versions = {name: _digest(table) for name, table in tables.items()}
+    return Dictionaries(lists, _digest(versions), screen, tuple(builder.owners), MappingProxyType(versions))
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
 class _Builder:

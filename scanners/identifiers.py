@@ -1,0 +1,387 @@
+"""Identity numbers, cards, accounts, phones, addresses: found by form, check digits and the words beside them.
+
+One pass of the prefilter says which kinds may be there; RE2 and the checks do the rest on those. Of identifiers that overlap the
+longest wins. Evidence is masked: at most the first four and last four characters.
+"""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from scanners import accounts, amounts, numbers
+from scanners.accounts import Account
+from scanners.amounts import Amounts
+from scanners.base import Result, Stage
+from scanners.checks import birth, cn_mobile
+from scanners.data.regions import IBAN_LENGTHS
+from scanners.detectors import DETECTORS, ID_WORDS, NUMBER, Detector
+from scanners.dictionaries import INLINE
+from scanners.finding import Code, Evidence, Finding, Severity
+from scanners.message import Message
+from scanners.numbers import Number
+from scanners.patterns import MAX_SPANS, Prefilter, compiled, prefilter
+from scanners.readings import Reading
+
+REACH = 24
+"""Characters within which a context word must stand."""
+ADULT = 18
+"""Years: an identity number whose holder is younger is more often an order number with a date, and needs a context word."""
+
+AMOUNT = Code("content.amount", Severity.INFO, "出现金额", "Amounts of money; about is the currency, score the largest amount")
+LIMIT = Code("content.limit.numbers", Severity.MEDIUM, "数字数量超过上限", "More numbers in a text than are read")
+CODES = (*(Code(one.code, one.severity, one.zh, one.en) for one in DETECTORS), *accounts.CODES, AMOUNT, LIMIT)
+"""Everything the scanner may report. ``content.amount``: one per currency, ``score`` the largest amount in whole units."""
+
+
+_CUT = frozenset(("iban", "cn.uscc", "cn.address"))
+"""Those whose pattern may run on into the next word: their ends are found otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """One identifier at one place (bytes of the normalised text)."""
+
+    rank: int
+    value: str
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was found over all readings of a message."""
+
+    hits: dict[int, dict[str, tuple[Reading, _Hit]]] = field(default_factory=dict)
+    accounts: dict[str, tuple[Reading, Account]] = field(default_factory=dict)
+    changed: list[tuple[Reading, Account]] = field(default_factory=list)
+    details: Reading | None = None
+    amounts: dict[str, set[Decimal]] = field(default_factory=dict)
+    where: dict[str, Reading] = field(default_factory=dict)
+    exhausted: Reading | None = None
+
+
+class Finder:
+    """The compiled table. Made once; safe to use from several threads."""
+
+    def __init__(self, engine: str = "auto") -> None:
+        self.amounts = Amounts.build()
+        self.run = compiled(numbers.RUN)
+        self.details = compiled(accounts.DETAILS)
+        self.change = compiled(accounts.CHANGE)
+        self.regexes = [None if one.pattern == NUMBER else compiled(_glued(one) + f"({one.pattern})") for one in DETECTORS]
+        self.patterns: list[str] = []
+        self.screens = [self._index(one.screen or _screen(one)) for one in DETECTORS]
+        self.contexts = [self._index(_any_of(one.context)) if one.context else None for one in DETECTORS]
+        self.number = self._index(numbers.SCREEN)
+        self.account = self._index(_any_of(accounts.ACCOUNT_WORDS))
+        self.detailed = self._index(accounts.DETAILS)
+        self.changing = self._index(accounts.CHANGE)
+        self.money = [self._index(pattern) for pattern in amounts.PATTERNS]
+        self.prefilter: Prefilter = prefilter(self.patterns, engine)
+
+    def _index(self, pattern: str) -> int:
+        """The pattern's number in the prefilter; equal patterns share one."""
+        if pattern not in self.patterns:
+            self.patterns.append(pattern)
+        return self.patterns.index(pattern)
+
+    def look(self, reading: Reading, seen: _Seen, at: datetime) -> None:
+        """Everything in one text."""
+        data = reading.normal.data
+        present = frozenset(self.prefilter.present(data))
+        if not present:
+            return
+        ranks = [
+            rank
+            for rank, screen in enumerate(self.screens)
+            if screen in present and ((context := self.contexts[rank]) is None or context in present)
+        ]
+        found = list(self._written(ranks, data))
+        if self.number in present:
+            if len(data) > numbers.MAX_GROUPS and numbers.exhausted(self.run, data):
+                seen.exhausted = seen.exhausted or reading
+            found += self._numbers(ranks, data, at, with_accounts=self.account in present)
+        kept = _longest(found)
+        for hit in kept:
+            if hit.rank >= 0:
+                seen.hits.setdefault(hit.rank, {}).setdefault(hit.value, (reading, hit))
+        self._money(reading, seen, present, kept)
+
+    def _written(self, ranks: Iterable[int], data: bytes) -> Iterator[_Hit]:
+        """Identifiers with letters or a fixed form."""
+        for rank in ranks:
+            one, regex = DETECTORS[rank], self.regexes[rank]
+            if regex is None:
+                continue
+            for count, match in enumerate(regex.finditer(data)):
+                if count >= MAX_SPANS:
+                    break
+                start, end = match.span(1)
+                apart = match.start() == start or not data[match.start() - 1 : match.start()].isalnum()
+                if one.name not in _CUT and _touches(data, start if match.start() == start else 0, end):
+                    continue
+                if not apart:
+                    continue
+                hit = self._checked(rank, one, data, start, end)
+                if hit is not None:
+                    yield hit
+
+    def _checked(self, rank: int, one: Detector, data: bytes, start: int, end: int) -> _Hit | None:
+        text = data[start:end].decode("utf-8", "replace")
+        if one.name in ("iban", "cn.uscc"):
+            return _cut(rank, one, data, start, text)
+        value = accounts.compact(text) if one.fold else text
+        if not one.check(value) or (one.context and not near(data, start, end, one.context)):
+            return None
+        return _Hit(rank, value, start, end)
+
+    def _numbers(self, ranks: list[int], data: bytes, at: datetime, *, with_accounts: bool) -> Iterator[_Hit]:
+        """Identifiers that are digits, and account numbers beside their words."""
+        by_length: dict[int, list[int]] = {}
+        for rank in ranks:
+            one = DETECTORS[rank]
+            for length in (11, 13, 14, 15) if one.name == "cn.mobile" else one.lengths:
+                by_length.setdefault(length, []).append(rank)
+        for number in numbers.numbers(self.run, data):
+            for rank in by_length.get(len(number.digits), ()):
+                value = _number(DETECTORS[rank], number, data, at)
+                if value:
+                    yield _Hit(rank, value, number.start, number.end)
+            if with_accounts and _is_account(number, data):
+                yield _Hit(-1, number.digits, number.start, number.end)
+
+    def _money(self, reading: Reading, seen: _Seen, present: frozenset[int], kept: list[_Hit]) -> None:
+        data = reading.normal.data
+        held = [hit for hit in kept if hit.rank < 0 or DETECTORS[hit.rank].name in ("bank.card", "iban")]
+        found = [Account(hit.value, hit.start, hit.end) for hit in held]
+        for account in found:
+            seen.accounts.setdefault(account.number, (reading, account))
+        if self.detailed in present:
+            seen.details = seen.details or reading
+        if self.changing in present and found:
+            for match in self.change.finditer(data):
+                near_by = next((a for a in found if _distance(a, match.start(), match.end()) <= accounts.CHANGE_REACH), None)
+                if near_by is not None:
+                    seen.changed.append((reading, near_by))
+                    break
+        if any(index in present for index in self.money):
+            for amount in self.amounts.find(data):
+                seen.amounts.setdefault(amount.currency, set()).add(amount.value)
+                seen.where.setdefault(amount.currency, reading)
+
+
+def _is_account(number: Number, data: bytes) -> bool:
+    return (
+        len(number.digits) in accounts.ACCOUNT_LENGTHS
+        and number.digits.isdigit()
+        and numbers.is_regular(number.groups)
+        and near(data, number.start, number.end, accounts.ACCOUNT_WORDS, after=False)
+    )
+
+
+def _screen(one: Detector) -> str:
+    return numbers.SCREEN if one.pattern == NUMBER else one.pattern
+
+
+def _glued(one: Detector) -> str:
+    """Latin context words may stand right before the value, without a blank."""
+    words = [word for word in one.context if word.isascii() and word.isalpha()]
+    return f"(?i:{'|'.join(words)})?" if words else ""
+
+
+def _any_of(words: tuple[str, ...]) -> str:
+    return "(?i)" + "|".join(word.replace(".", "\\.").replace(" ", "\\s?") for word in words)
+
+
+def _touches(data: bytes, start: int, end: int) -> bool:
+    """Is there a letter or digit next to it? Then it is part of something longer."""
+    return (start > 0 and data[start - 1 : start].isalnum()) or data[end : end + 1].isalnum()
+
+
+def _cut(rank: int, one: Detector, data: bytes, start: int, text: str) -> _Hit | None:
+    """IBANs and credit codes may be written in groups, so a match can run into the next word: cut it where the form ends."""
+    value = accounts.compact(text)
+    size = 18 if one.name == "cn.uscc" else IBAN_LENGTHS.get(value[:2], 0)
+    if not size or len(value) < size or (start > 0 and data[start - 1 : start].isalnum()):
+        return None
+    end, count = start, 0
+    while count < size:
+        count += data[end : end + 1].isalnum()
+        end += 1
+    if data[end : end + 1].isalnum():
+        return None
+    value = value[:size]
+    if not one.check(value):
+        return None
+    if one.name == "cn.uscc" and value.isdigit() and not near(data, start, end, ("税号", "信用代码", "营业执照", "纳税人", "uscc", "tax")):
+        return None
+    return _Hit(rank, value, start, end)
+
+
+def _number(one: Detector, number: Number, data: bytes, at: datetime) -> str:
+    """The canonical value when ``number`` is a ``one``, else ``""``."""
+    digits, groups = number.digits, number.groups
+    if one.name == "cn.mobile":
+        return _mobile(number, data)
+    if len(digits) not in one.lengths or (digits[-1] == "X" and one.name not in ("cn.id18", "cn.fpr18")):
+        return ""
+    if one.name == "cn.landline":
+        regular = len(groups) <= 3 and groups[0] in (3, 4, 10, 11, 12)
+    else:
+        regular = one.name in ("cn.id18", "cn.fpr18") or numbers.is_regular(groups)
+    if one.name == "cn.cnaps" and digits[0] == "0":
+        return ""
+    if not regular or not one.check(digits):
+        return ""
+    if one.context and not near(data, number.start, number.end, one.context):
+        return ""
+    if one.name == "cn.id18":
+        born = birth(digits[6:14])
+        young = born is not None and (at.year - born.year) < ADULT
+        if young and not near(data, number.start, number.end, ID_WORDS):
+            return ""
+    return digits
+
+
+_MOBILE_GROUPS = frozenset(((11,), (3, 4, 4), (3, 8), (7, 4), (4, 7), (5, 6), (3, 3, 5), (4, 4, 3), (3, 5, 3), (2, 3, 3, 3), (1, 10)))
+
+
+def _mobile(number: Number, data: bytes) -> str:
+    digits, groups = number.digits, number.groups
+    for prefix in ("86", "0086", "086"):
+        if digits.startswith(prefix) and len(digits) == 11 + len(prefix):
+            digits = digits[len(prefix) :]
+            groups = groups[1:] if groups[0] == len(prefix) else (groups[0] - len(prefix), *groups[1:])
+            break
+    if len(digits) != 11 or not digits.isdigit() or digits[0] != "1" or data[number.end : number.end + 1] == b"@":
+        return ""
+    if groups not in _MOBILE_GROUPS and set(groups) != {1}:
+        return ""
+    return digits if cn_mobile(digits) else ""
+
+
+def near(data: bytes, start: int, end: int, words: tuple[str, ...], *, after: bool = True) -> bool:
+    """Does one of the words stand within REACH characters before (or after) the place?"""
+    before = data[max(0, start - REACH * 4) : start].decode("utf-8", "ignore")[-REACH:].lower()
+    if any(word in before for word in words):
+        return True
+    if not after:
+        return False
+    behind = data[end : end + REACH * 4].decode("utf-8", "ignore")[:REACH].lower()
+    return any(word in behind for word in words)
+
+
+def _longest(found: list[_Hit]) -> list[_Hit]:
+    """Of overlapping hits the longest wins, then the one earlier in the table; accounts come last."""
+    starts: list[int] = []
+    kept: list[_Hit] = []
+    order = sorted(found, key=lambda hit: (hit.start - hit.end, hit.rank if hit.rank >= 0 else len(DETECTORS), hit.start))
+    for hit in order:
+        place = bisect_left(starts, hit.start)
+        if (place and kept[place - 1].end > hit.start) or (place < len(kept) and kept[place].start < hit.end):
+            continue
+        starts.insert(place, hit.start)
+        kept.insert(place, hit)
+    return kept
+
+
+def _distance(account: Account, start: int, end: int) -> int:
+    return max(0, start - account.end, account.start - end)
+
+
+def masked(value: str) -> str:
+    """At most the first and last four characters, fewer of short ones; stars between."""
+    shown = min(4, len(value) // 4)
+    return value[:shown] + "*" * max(1, len(value) - 2 * shown) + (value[-shown:] if shown else "")
+
+
+@dataclass(frozen=True)
+class IdentifierScanner:
+    """Looks for every identifier of the table, bank accounts and amounts in every reading of the message.
+
+    ``own_accounts`` are the company's accounts, in any spelling.
+    """
+
+    own_accounts: tuple[str, ...] = ()
+    engine: str = "auto"
+    finder: Finder = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "finder", Finder(self.engine))
+        object.__setattr__(self, "own_accounts", tuple(accounts.compact(one) for one in self.own_accounts))
+
+    @property
+    def name(self) -> str:
+        """As Scanner."""
+        return "identifiers"
+
+    @property
+    def stage(self) -> Stage:
+        """As Scanner: texts of attachments count."""
+        return Stage.OPENED
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """As Scanner."""
+        return CODES
+
+    async def scan(self, message: Message) -> Result:
+        """As Scanner; a thread does the work for long texts."""
+        if sum(len(part.text or "") for part in message.parts) > INLINE:
+            return Result(await asyncio.to_thread(self.find, message.readings, message.envelope.received_at))
+        return Result(self.find(message.readings, message.envelope.received_at))
+
+    def find(self, texts: tuple[Reading, ...], at: datetime) -> tuple[Finding, ...]:
+        """Findings over all readings; ``at`` is when the mail came (for the age of an identity number's holder)."""
+        seen = _Seen()
+        for reading in texts:
+            self.finder.look(reading, seen, at)
+        findings = [_finding(DETECTORS[rank], seen.hits[rank]) for rank in sorted(seen.hits)]
+        findings += self._accounts(seen)
+        for currency, values in sorted(seen.amounts.items()):
+            evidence = Evidence("", len(values))
+            findings.append(
+                Finding(AMOUNT.code, AMOUNT.severity, f"{len(values)} in {currency}", seen.where[currency].part, evidence, currency, int(max(values)))
+            )  # fmt: skip
+        if seen.exhausted is not None:
+            findings.append(Finding(LIMIT.code, LIMIT.severity, LIMIT.en, seen.exhausted.part, about="numbers"))
+        return tuple(findings)
+
+    def _accounts(self, seen: _Seen) -> list[Finding]:
+        found: list[Finding] = []
+        own = {number: place for number, place in seen.accounts.items() if number in self.own_accounts}
+        foreign = {number: place for number, place in seen.accounts.items() if number not in own}
+        for code, held in ((accounts.OWN, own), (accounts.FOREIGN, foreign)):
+            if held:
+                reading, account = next(iter(held.values()))
+                summary = f"{len(held)} bank account{'s' if len(held) > 1 else ''}"
+                found.append(_account(code, summary, reading, account, len(held)))
+        if seen.details is not None and not seen.accounts:
+            found.append(
+                Finding(accounts.FOREIGN.code, Severity.MEDIUM, "bank details are spoken of, no number seen", seen.details.part, Evidence())
+            )  # fmt: skip
+        changed = next(((reading, one) for reading, one in seen.changed if one.number not in self.own_accounts), None)
+        if changed is not None:
+            found.append(_account(accounts.CHANGED, "changed-account words next to an account", *changed, 1))
+        return found
+
+
+def _account(code: Code, summary: str, reading: Reading, account: Account, count: int) -> Finding:
+    place, length = _place(reading, account.start, account.end)
+    return Finding(code.code, code.severity, summary, reading.part, Evidence(masked(account.number), count, place, length))
+
+
+def _finding(one: Detector, held: dict[str, tuple[Reading, _Hit]]) -> Finding:
+    reading, hit = next(iter(held.values()))
+    place, length = _place(reading, hit.start, hit.end)
+    shown = hit.value[:3] + "***" if one.name == "cn.address" else masked(hit.value)
+    return Finding(one.code, one.severity, f"{len(held)} {one.name}", reading.part, Evidence(shown, len(held), place, length))
+
+
+def _place(reading: Reading, start: int, end: int) -> tuple[int, int]:
+    before = len(reading.normal.data[:start].decode("utf-8", "replace"))
+    return reading.normal.place(before), len(reading.normal.data[start:end].decode("utf-8", "replace"))
