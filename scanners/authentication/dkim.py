@@ -8,8 +8,8 @@ verification is done by ``cryptography`` with parsed keys kept; several signatur
 import asyncio
 import binascii
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dkim
@@ -57,6 +57,9 @@ class Checked:
     record: str = ""
 
 
+NOT_CHECKED = Checked()
+
+
 class Verifier(dkim.DKIM):  # type: ignore[misc]
     """dkimpy's DKIM over a Prepared message. One per message; ``verify(idx, dnsfunc=...)`` is dkimpy's own."""
 
@@ -64,7 +67,7 @@ class Verifier(dkim.DKIM):  # type: ignore[misc]
         self, prepared: Prepared, keys: KeyStore, now_s: float, parsed: Sequence[dict[bytes, bytes] | None] = ()
     ) -> None:
         self.prepared, self.keys, self.now_s, self.parsed = prepared, keys, now_s, parsed
-        self.checked = Checked()
+        self.checked = NOT_CHECKED
         super().__init__()
 
     def set_message(self, message: Any) -> None:
@@ -80,7 +83,7 @@ class Verifier(dkim.DKIM):  # type: ignore[misc]
         fields = [self.headers[at] for at in positions]
         known = self.parsed[idx] if idx < len(self.parsed) else None
         sig = self.signature_fields = known or tags_of(fields[idx][1])
-        self.checked = Checked()
+        self.checked = NOT_CHECKED
         _check_tags(sig)
         include = [name.strip().lower() for name in sig[b"h"].split(b":")]
         if b"from" not in include:
@@ -106,10 +109,11 @@ class Verifier(dkim.DKIM):  # type: ignore[misc]
         if record is None:
             raise Refused(Verdict.PERMERROR, "no key for signature")
         key = self.keys.get(record)
-        self.checked = Checked(record=record[:1024].decode("ascii", "replace"))
+        shown = record[:1024].decode("ascii", "replace")
         if isinstance(key, BadKey):
+            self.checked = Checked(record=shown)
             raise Refused(Verdict.PERMERROR, key.reason)
-        self.checked = replace(self.checked, key=key)
+        self.checked = Checked(key, shown)
         return key
 
 
@@ -263,44 +267,50 @@ def _tags_or_none(value: bytes) -> dict[bytes, bytes] | None:
 
 
 def _judge(verifier: Verifier, number: int, sig: dict[bytes, bytes] | None, lookup: Any) -> Dkim:
+    flags: list[str] = []
     try:
         valid = verifier.verify(number, dnsfunc=lookup)
-        result = _describe(sig, Verdict.PASS if valid else Verdict.FAIL, "" if valid else "signature did not verify")
+        verdict, reason = (Verdict.PASS, "") if valid else (Verdict.FAIL, "signature did not verify")
     except Refused as refusal:
-        result = replace(_describe(sig, refusal.verdict, refusal.reason), flags=refusal.flags)
+        verdict, reason, flags = refusal.verdict, refusal.reason, list(refusal.flags)
     except KeyUnavailable as error:
-        result = _describe(sig, Verdict.TEMPERROR, f"key unavailable: {error}")
+        verdict, reason = Verdict.TEMPERROR, f"key unavailable: {error}"
     except (dkim.DKIMException, ValueError, TypeError, LookupError) as error:
         # dkimpy meeting fields it was not written for (a first line that is folded, odd bytes): the signature is at fault.
-        result = _describe(sig, Verdict.PERMERROR, f"malformed ({type(error).__name__})")
-    checked = verifier.checked
-    if checked.key:
-        result = replace(result, bits=checked.key.bits)
-    return _remarks(replace(result, record=checked.record), verifier, checked.key)
+        verdict, reason = Verdict.PERMERROR, f"malformed ({type(error).__name__})"
+    if verdict is Verdict.PASS and (duplicates := verifier.prepared.duplicates()):
+        verdict, reason = Verdict.POLICY, f"{', '.join(duplicates)} occurs more than once"
+        flags.append("duplicate_header")
+    flags += _remarks(verifier, verdict, flags)
+    return _describe(sig, verdict, reason, tuple(flags), verifier.checked)
 
 
-def _remarks(result: Dkim, verifier: Verifier, key: Key | None) -> Dkim:
-    """What a valid signature is worth: doubled fields make it not count, the rest is remarked on."""
+def _remarks(verifier: Verifier, verdict: Verdict, flags: list[str]) -> Iterator[str]:
+    """What else is odd about a signature whose key is known."""
+    key = verifier.checked.key
     if key is None:
-        return result
-    flags = list(result.flags)
+        return
     if key.testing:
-        flags.append("testing")
+        yield "testing"
     if key.kind == "rsa" and key.bits < GOOD_RSA_BITS and "weak_key" not in flags:
-        flags.append("weak_key")
-    if result.verdict is Verdict.PASS:
-        index, signed = verifier.prepared.index, set(verifier.include_headers)
-        flags += [f"unsigned_{name.decode()}" for name in WORTH_SIGNING if name in index and name not in signed]
-        if duplicates := verifier.prepared.duplicates():
-            flags.append("duplicate_header")
-            result = replace(result, verdict=Verdict.POLICY, reason=f"{', '.join(duplicates)} occurs more than once")
-    return replace(result, flags=tuple(flags))
+        yield "weak_key"
+    if verdict is Verdict.PASS:
+        for name in WORTH_SIGNING:
+            if name in verifier.prepared.index and name not in verifier.include_headers:
+                yield f"unsigned_{name.decode()}"
 
 
-def _describe(sig: dict[bytes, bytes] | None, verdict: Verdict, reason: str) -> Dkim:
+def _describe(
+    sig: dict[bytes, bytes] | None,
+    verdict: Verdict,
+    reason: str,
+    flags: tuple[str, ...] = (),
+    checked: Checked = NOT_CHECKED,
+) -> Dkim:
     sig = sig or {}
     domain, selector = (to_ascii(sig.get(tag, b"").decode("utf-8", "replace")) for tag in (b"d", b"s"))
     identity = sig.get(b"i", b"")[:320].decode("utf-8", "replace")
     algorithm = sig.get(b"a", b"")[:32].decode("ascii", "replace").lower()
     signature = b"".join(sig.get(b"b", b"")[:64].split())[:8].decode("ascii", "replace")
-    return Dkim(verdict, domain, selector, identity, algorithm, reason=reason, signature=signature)
+    bits = checked.key.bits if checked.key else 0
+    return Dkim(verdict, domain, selector, identity, algorithm, bits, checked.record, reason, signature, flags)

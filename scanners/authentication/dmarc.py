@@ -7,6 +7,7 @@ docs/decisions/dmarc-tree-walk.md): a registry that publishes a record without `
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from scanners.answers import Answer, LookupBudget, NotYet, Prefetched, Resolver, Status, evaluate
 from scanners.authentication.verdicts import Disposition, Dkim, Dmarc, Spf, Verdict
@@ -54,6 +55,7 @@ class _DnsError(Exception):
     """DNS didn't say; the verdict is temperror."""
 
 
+@lru_cache(maxsize=1024)
 def parse_record(octets: bytes) -> Record | None:
     """Read a TXT record; None if it isn't a DMARC record (RFC 9989 4.7: v=DMARC1 first, exactly)."""
     text = octets[:MAX_RECORD].decode("ascii", "replace")
@@ -183,22 +185,29 @@ class _Evaluation:
         return answer.status is Status.NXDOMAIN
 
     def run(self, spf: Spf, dkim: Sequence[Dkim]) -> Dmarc:
+        """The verdict, or NotYet while answers are missing."""
         found, several = self.policy()
-        result = Dmarc(Verdict.NONE, self.author, reason="no DMARC record")
         if found is None or found.record is None:
-            return replace(result, verdict=Verdict.PERMERROR, reason="several DMARC records") if several else result
+            verdict, reason = (Verdict.PERMERROR, "several") if several else (Verdict.NONE, "no")
+            return Dmarc(verdict, self.author, reason=f"{reason} DMARC record{'s' if several else ''}")
         record = found.record
-        result = replace(result, record=record.text, record_domain=found.domain, testing=record.testing)
+        known = Dmarc(
+            Verdict.PERMERROR, self.author, record=record.text, record_domain=found.domain, testing=record.testing
+        )
         if not record.usable:
-            return replace(result, verdict=Verdict.PERMERROR, reason="unusable DMARC record")
-        spf_aligned = spf.verdict is Verdict.PASS and self.aligned(spf.domain, record.strict_spf)
-        dkim_aligned = any(one.verdict is Verdict.PASS and self.aligned(one.domain, record.strict_dkim) for one in dkim)
+            return replace(known, reason="unusable DMARC record")
+        by_spf = spf.verdict is Verdict.PASS and self.aligned(spf.domain, record.strict_spf)
+        by_dkim = any(one.verdict is Verdict.PASS and self.aligned(one.domain, record.strict_dkim) for one in dkim)
         requested = self.requested(found)
-        result = replace(result, requested=requested, spf_aligned=spf_aligned, dkim_aligned=dkim_aligned)
-        if spf_aligned or dkim_aligned:
-            by = " and ".join(name for name, passed in (("SPF", spf_aligned), ("DKIM", dkim_aligned)) if passed)
-            return replace(result, verdict=Verdict.PASS, reason=f"{by} passed and aligned")
-        return self._not_passed(result, record, spf, dkim)
+        if not (by_spf or by_dkim):
+            return self._not_passed(replace(known, requested=requested), record, spf, dkim)
+        reason = (
+            " and ".join(name for name, passed in (("SPF", by_spf), ("DKIM", by_dkim)) if passed)
+            + " passed and aligned"
+        )
+        return replace(
+            known, verdict=Verdict.PASS, requested=requested, spf_aligned=by_spf, dkim_aligned=by_dkim, reason=reason
+        )
 
     def _not_passed(self, result: Dmarc, record: Record, spf: Spf, dkim: Sequence[Dkim]) -> Dmarc:
         """Fail, unless an identifier that would align could not be checked: then nobody knows (RFC 9989 5.3)."""
@@ -207,7 +216,8 @@ class _Evaluation:
         if any(one.verdict is Verdict.TEMPERROR and self.aligned(one.domain, record.strict_dkim) for one in dkim):
             return replace(result, verdict=Verdict.TEMPERROR, reason="DKIM key of the author's organization: temperror")
         if not spf.judged:
-            return replace(result, reason="no aligned DKIM pass, and SPF can't be judged without the client's address")
+            reason = "no aligned DKIM pass, and SPF can't be judged without the client's address"
+            return replace(result, verdict=Verdict.NONE, reason=reason)
         disposition = Disposition.NONE if record.testing else result.requested
         return replace(result, verdict=Verdict.FAIL, disposition=disposition, reason="nothing that passed aligns")
 

@@ -188,17 +188,10 @@ def _result(base: Spf, query: _Query, outcome: tuple[str, str]) -> Spf:
         explanation, reason = "", "no SPF record"
     else:
         explanation, reason = "", f"matched {mechanism}" if mechanism else "no mechanism matched"
-    return replace(
-        base,
-        verdict=Verdict(verdict),
-        record=record,
-        record_domain=where,
-        mechanism=mechanism,
-        reason=reason,
-        explanation=explanation,
-    )
+    return Spf(Verdict(verdict), base.domain, base.identity, record, where, mechanism, reason, explanation)
 
 
+@lru_cache(maxsize=4096)
 def _address(client: str | None) -> str | None:
     try:
         return str(ipaddress.ip_address((client or "").partition("%")[0]))
