@@ -8,9 +8,11 @@ from typing import TypeVar
 from gateway.keeper_protocol import (
     Answer,
     Base,
+    Forget,
     Frames,
     Problem,
     ProtocolError,
+    Retire,
     Unseal,
     Unsealed,
     decode_answer,
@@ -69,7 +71,9 @@ class KeeperClient:
             if not data:
                 raise ProtocolError("connection closed")
             for frame in self._frames.feed(data):
-                return decode_answer(frame)
+                answer = decode_answer(frame)
+                if not isinstance(answer, Forget | Retire):  # pushes are for those who keep keys
+                    return answer
 
     def masked(self, origin: str, lines: Sequence[bytes], slots: Sequence[str]) -> list[dict[str, str | None]]:
         """Masked texts; None where erased."""

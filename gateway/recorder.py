@@ -58,6 +58,10 @@ class RecorderUnavailable(Exception):
     """The log cannot be written now; nothing may move: answer 451."""
 
 
+class _Lost(RecorderUnavailable):
+    """The connection ended before the answer came."""
+
+
 class RecorderFull(RecorderUnavailable):
     """The log's disk is nearly full: take no new message (452); outcomes of those under way are still recorded."""
 
@@ -236,7 +240,7 @@ class SocketRecorder:
             self._waiting.extendleft(reversed(self._sent.pop(number)))
         for future in self._asked.values():
             if not future.done():
-                future.set_exception(RecorderUnavailable("the keeper went away"))
+                future.set_exception(_Lost("the keeper went away"))
         self._asked.clear()
 
     # -- keys
@@ -269,8 +273,7 @@ class SocketRecorder:
                 return lease
 
     async def _new_lease(self) -> _Lease:
-        await self._connected()
-        got = await self._ask(lambda number: LeaseRequest(number, self._retention), Lease)
+        got = await self._ask_again(lambda number: LeaseRequest(number, self._retention), Lease)
         place = Place(got.retention, got.month, got.base)
         self._lease = _Lease(place, got.bits, got.secret, self._clock() + got.valid_s)
         return self._lease
@@ -285,9 +288,8 @@ class SocketRecorder:
             else:
                 found[person] = key
         if missing:
-            await self._connected()
             generation = self._forgotten
-            got = await self._ask(lambda number: Subjects(number, month, missing), SubjectKeys)
+            got = await self._ask_again(lambda number: Subjects(number, month, missing), SubjectKeys)
             for person, (secret, leaf) in zip(missing, got.keys, strict=True):
                 found[person] = SubjectKey(secret, leaf)
                 if generation == self._forgotten:
@@ -433,10 +435,21 @@ class SocketRecorder:
         if self._wire is not None:
             self._wire.send(Retired(message.retention, message.month, message.base))
 
+    async def _ask_again(self, request: Callable[[int], Base], kind: type[_Answered]) -> _Answered:
+        """As ``_ask``, over the next connection if this one ends, within the patience. Raises RecorderUnavailable."""
+        until = self._clock() + self._patience_s
+        while True:
+            await self._connected()
+            try:
+                return await self._ask(request, kind)
+            except _Lost:
+                if self._clock() >= until:
+                    raise
+
     async def _ask(self, request: Callable[[int], Base], kind: type[_Answered]) -> _Answered:
         """One request, one answer. Raises RecorderUnavailable."""
         if self._wire is None:
-            raise RecorderUnavailable("not connected to the keeper")
+            raise _Lost("not connected to the keeper")
         self._number += 1
         number = self._number
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

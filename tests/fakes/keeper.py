@@ -1,0 +1,66 @@
+"""A real keeper for tests: in this process over a real socket and a real folder, with a clock that tests turn."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.config import Config, Gateway
+from gateway.keeper import paths, serve
+from gateway.keeping import Surroundings
+from gateway.recorder import SocketRecorder
+
+NOW = datetime(2026, 11, 22, 2, 10, 31, 482000, UTC)
+
+
+@dataclass
+class Clock:
+    """Wall and monotonic time as the test says."""
+
+    at: datetime = NOW
+    offset: float = 0.0
+    died: list[str] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.offset
+
+
+def config_for(state: Path) -> Config:
+    return Config(Gateway("gw.test", ("corp.test",), state_dir=state))
+
+
+@contextlib.asynccontextmanager
+async def keeper(state: Path, clock: Clock | None = None) -> AsyncIterator[Path]:
+    """Its socket, while it runs."""
+    clock = clock or Clock()
+    stopping = asyncio.Event()
+    around = Surroundings(lambda: clock.at, clock.monotonic, os.urandom, lambda: clock.died.append("died"))
+    config = config_for(state)
+    where = paths(state).socket
+    where.unlink(missing_ok=True)
+    task = asyncio.create_task(serve(config, logging.getLogger("test"), around, stopping, reserve_bytes=0))
+    while not where.exists() and not task.done():
+        await asyncio.sleep(0)
+    if task.done():
+        await task
+    try:
+        yield where
+    finally:
+        stopping.set()
+        await task
+
+
+@contextlib.asynccontextmanager
+async def recorder(socket: Path, name: str = "worker", patience_s: float = 10.0) -> AsyncIterator[SocketRecorder]:
+    """One connected to it."""
+    made = SocketRecorder(socket, name, time.monotonic, patience_s)
+    await made.open()
+    try:
+        yield made
+    finally:
+        await made.close()
