@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Coroutine
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from aiosmtpd.smtp import SMTP
@@ -31,6 +33,8 @@ CLOSING_S = 30.0
 """For the last reply to be taken; then the connection is cut."""
 MAX_AHEAD = 65_536
 """Octets of pipelined commands kept while a message is being answered; then the client is not read from."""
+MAX_FRAMES = 8
+"""Callers named in the log when something breaks."""
 ANSWER_MARGIN_S = 30.0
 """How long after the reply budget an unanswered client is told to try again."""
 
@@ -195,7 +199,9 @@ class Connection(SMTP):
         if refusal is not None:
             self._say(Step(refusal, Then.CLOSE))
         elif self._server.implicit_tls:
-            self._start_tls(greet=True)
+            # Not at once: uvloop starts reading just after connection_made, which would undo the pause in _start_tls.
+            self._mode = Mode.BUSY
+            self._loop.call_soon(self._start_implicit_tls)
         else:
             self._greet()
 
@@ -355,24 +361,32 @@ class Connection(SMTP):
                 refusal = await verifier.verify(self._talk.pending)
         except TimeoutError:
             self._server.log.warning("recipient not verified in %d s", VERIFY_S)
-        except Exception:  # the boundary to somebody else's code: it is logged, and the client hears 451
-            self._server.log.exception("recipient not verified")
+        except Exception as error:  # the boundary to somebody else's code: it is logged, and the client hears 451
+            self._server.log.error("recipient not verified: %s", fault(error))
         self._resume(self._talk.verified(refusal))
 
+    def _start_implicit_tls(self) -> None:
+        if self._mode is Mode.BUSY:
+            self._start_tls(greet=True)
+
     def _start_tls(self, *, greet: bool) -> None:
-        # From here on what arrives belongs to the handshake: clear text sent too early can only break it.
+        # From here on what arrives belongs to the handshake: clear text sent too early can only break it. What is here already is
+        # the beginning of the handshake when it came with a PROXY header; behind STARTTLS there is nothing (LAST_IN_GROUP).
         self._transport.pause_reading()
         early = self._lines.rest()
         self._work(self._secure(greet=greet, early=early))
 
     async def _secure(self, *, greet: bool, early: bytes) -> None:
         assert self._server.tls is not None, "TLS is offered only with a certificate"
-        try:
-            if early:
-                raise ConnectionError("octets before the handshake")
-            secure = await self._loop.start_tls(
+        handshake = self._loop.create_task(
+            self._loop.start_tls(
                 self._transport, self, self._server.tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
             )
+        )
+        try:
+            if early:
+                await _feed(self._transport, early)
+            secure = await handshake
         except (OSError, TimeoutError) as error:
             self._server.log.info("TLS handshake failed: %s (session %s)", type(error).__name__, self._talk.id)
             self._transport.abort()
@@ -412,3 +426,23 @@ class Connection(SMTP):
             return False
         self._counted_as = key
         return True
+
+
+def fault(error: BaseException) -> str:
+    """An exception for the log: its type and where, not its text, which may quote the mail."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-MAX_FRAMES)
+    return type(error).__name__ + "".join(f" < {Path(each.filename).name}:{each.lineno}" for each in reversed(frames))
+
+
+async def _feed(transport: asyncio.Transport, data: bytes) -> None:
+    """Give a starting handshake the octets that were read before it. Two turns of the loop and the TLS protocol is in its place,
+    with reading resumed and nothing read yet."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    protocol = cast("asyncio.BufferedProtocol", transport.get_protocol())
+    while data:
+        buffer = memoryview(protocol.get_buffer(len(data)))
+        size = min(len(buffer), len(data))
+        buffer[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]

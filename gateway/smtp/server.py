@@ -13,7 +13,7 @@ from typing import Protocol
 from gateway.config import Config, Listener, ListenerTls
 from gateway.smtp import replies as say
 from gateway.smtp.answered import Answered
-from gateway.smtp.connection import Connection
+from gateway.smtp.connection import Connection, fault
 from gateway.smtp.limits import WorkerLimits
 from gateway.smtp.parameters import Capabilities
 from gateway.smtp.reply import Reply
@@ -169,9 +169,9 @@ class Server:
         self.stats.messages += 1
         try:
             return await self._receiver.receive(envelope, raw)
-        except Exception:  # the boundary: anything below must end in an answer, never on the wire
+        except Exception as error:  # the boundary: anything below must end in an answer, never on the wire
             self.stats.failed += 1
-            self.log.exception("message %s failed", envelope.id)
+            self.log.error("message %s failed: %s", envelope.id, fault(error))
             return say.FAILED
 
 
