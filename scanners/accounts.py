@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from scanners.finding import Code, Severity
 
 OWN = Code("content.account.own", Severity.INFO, "出现本公司银行账号", "A bank account of our own")
-FOREIGN = Code("content.account.foreign", Severity.HIGH, "出现他方银行账号或银行资料", "A bank account that is not ours, or bank details")
+FOREIGN = Code(
+    "content.account.foreign",
+    Severity.HIGH,
+    "出现他方银行账号或银行资料",
+    "A bank account that is not ours, or bank details",
+)
 CHANGED = Code(
     "impersonation.changed_account",
     Severity.HIGH,

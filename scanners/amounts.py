@@ -25,7 +25,8 @@ _HAN = "零〇一二三四五六七八九十百千万亿两壹贰叁肆伍陆柒
 
 BEFORE = rf"(?i)(?:^|[^A-Za-z])({_CODES}|人民币|美元|美金|欧元|港币|[$€£¥])\s{{0,3}}[:：]?\s{{0,3}}({_NUMBER}){_SCALE}"
 AFTER = rf"(?i)(?:^|[^0-9.,])({_NUMBER})\s{{0,3}}(万亿|百万|千万|万|亿|千|million|billion|mn|bn)?\s{{0,3}}(?:多|余)?({_CODES}|{_WORDS})"
-WRITTEN = rf"(人民币|美元|美金|欧元|港币)?[:：]?\s{{0,3}}([{_HAN}]{{2,40}})(?:元|圆|块)(?:([零{_HAN[2:10]}壹贰叁肆伍陆柒捌玖])角)?(?:([{_HAN[2:10]}壹贰叁肆伍陆柒捌玖])分)?(?:整|正)?"
+_ONE = "[零一二三四五六七八九壹贰叁肆伍陆柒捌玖]"
+WRITTEN = rf"(人民币|美元|美金|欧元|港币)?[:：]?\s{{0,3}}([{_HAN}]{{2,40}})(?:元|圆|块)(?:({_ONE})角)?零?(?:({_ONE})分)?(?:整|正)?"
 _SHORT = "usd|us\\$|cny|rmb|cnh|eur|gbp|hkd|hk\\$|jpy|twd|nt\\$|aud|cad|chf|sgd|krw|rub|inr|aed"
 PATTERNS = (
     r"[$€£¥]|(?i:usd|cny|rmb|eur|gbp|hkd|jpy|us dollar)|CNH|TWD|AUD|CAD|CHF|SGD|KRW|RUB|INR|AED|人民币|美元|美金|欧元|港币",

@@ -10,7 +10,9 @@ Check = Callable[[str], bool]
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _USCC = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _ORG = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_VIN = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", (1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 7, 9, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
+_VIN = dict(
+    zip("ABCDEFGHJKLMNPRSTUVWXYZ", (1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 7, 9, 2, 3, 4, 5, 6, 7, 8, 9), strict=True)
+)
 _VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 _TW = dict(zip("ABCDEFGHJKLMNPQRSTUVXYWZIO", range(10, 36), strict=True))
 _CITIES = frozenset(f"{number:02}" for number in (*range(71), 90))
@@ -75,7 +77,7 @@ def cn_fpr15(number: str) -> bool:
 
 def cn_uscc(number: str) -> bool:
     """GB 32100: 18 characters of base 31, weights 3^(i-1) mod 31."""
-    if number[0] not in "123456789ANY" or number[2:4] not in PROVINCES and number[2:4] != "10":
+    if number[0] not in "123456789ANY" or (number[2:4] not in PROVINCES and number[2:4] != "10"):
         return False
     total, weight = 0, 1
     for character in number[:17]:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table reads best with a row per line
 """The table of identifiers: how each is written, what checks it, and which word must stand near those that have no check digit."""
 
 from dataclasses import dataclass

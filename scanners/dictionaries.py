@@ -42,7 +42,9 @@ INLINE = 64 * 1024
 FOOTER_REACH = 400
 """Bytes of a footer's paragraph around its known phrase."""
 
-CODES = (Code("content.dictionary.*", Severity.MEDIUM, "命中词库", "Phrases of a word list; score adds up their weights"),)
+CODES = (
+    Code("content.dictionary.*", Severity.MEDIUM, "命中词库", "Phrases of a word list; score adds up their weights"),
+)
 """What any list may report; a scanner's own ``codes`` name its lists."""
 
 _SCALARS = {"weight": int, "single_hit": bool, "alone": bool, "severity": str, "title": dict}
@@ -405,7 +407,8 @@ def _paragraph(data: bytes, span: tuple[int, int]) -> tuple[int, int]:
 
 _HISTORY = (
     b"-----original message", b"-----\xe5\x8e\x9f\xe5\xa7\x8b\xe9\x82\xae\xe4\xbb\xb6", b"---original---",
-    b"------------------ original", b"------------------ \xe5\x8e\x9f\xe5\xa7\x8b", b"-------- forwarded message", b"begin forwarded message",
+    b"------------------ original", b"------------------ \xe5\x8e\x9f\xe5\xa7\x8b", b"-------- forwarded message",
+    b"begin forwarded message",
 )  # fmt: skip
 """Lines after which all is quoted history (原始邮件 in UTF-8 among them); forwarded text counts as history too."""
 

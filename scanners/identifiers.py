@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from scanners import accounts, amounts, numbers
 from scanners.accounts import Account
@@ -31,7 +30,9 @@ REACH = 24
 ADULT = 18
 """Years: an identity number whose holder is younger is more often an order number with a date, and needs a context word."""
 
-AMOUNT = Code("content.amount", Severity.INFO, "出现金额", "Amounts of money; about is the currency, score the largest amount")
+AMOUNT = Code(
+    "content.amount", Severity.INFO, "出现金额", "Amounts of money; about is the currency, score the largest amount"
+)
 LIMIT = Code("content.limit.numbers", Severity.MEDIUM, "数字数量超过上限", "More numbers in a text than are read")
 CODES = (*(Code(one.code, one.severity, one.zh, one.en) for one in DETECTORS), *accounts.CODES, AMOUNT, LIMIT)
 """Everything the scanner may report. ``content.amount``: one per currency, ``score`` the largest amount in whole units."""
@@ -72,7 +73,9 @@ class Finder:
         self.run = compiled(numbers.RUN)
         self.details = compiled(accounts.DETAILS)
         self.change = compiled(accounts.CHANGE)
-        self.regexes = [None if one.pattern == NUMBER else compiled(_glued(one) + f"({one.pattern})") for one in DETECTORS]
+        self.regexes = [
+            None if one.pattern == NUMBER else compiled(_glued(one) + f"({one.pattern})") for one in DETECTORS
+        ]
         self.patterns: list[str] = []
         self.screens = [self._index(one.screen or _screen(one)) for one in DETECTORS]
         self.contexts = [self._index(_any_of(one.context)) if one.context else None for one in DETECTORS]
@@ -164,7 +167,9 @@ class Finder:
             seen.details = seen.details or reading
         if self.changing in present and found:
             for match in self.change.finditer(data):
-                near_by = next((a for a in found if _distance(a, match.start(), match.end()) <= accounts.CHANGE_REACH), None)
+                near_by = next(
+                    (a for a in found if _distance(a, match.start(), match.end()) <= accounts.CHANGE_REACH), None
+                )
                 if near_by is not None:
                     seen.changed.append((reading, near_by))
                     break
@@ -217,7 +222,11 @@ def _cut(rank: int, one: Detector, data: bytes, start: int, text: str) -> _Hit |
     value = value[:size]
     if not one.check(value):
         return None
-    if one.name == "cn.uscc" and value.isdigit() and not near(data, start, end, ("税号", "信用代码", "营业执照", "纳税人", "uscc", "tax")):
+    if (
+        one.name == "cn.uscc"
+        and value.isdigit()
+        and not near(data, start, end, ("税号", "信用代码", "营业执照", "纳税人", "uscc", "tax"))
+    ):
         return None
     return _Hit(rank, value, start, end)
 
@@ -247,7 +256,9 @@ def _number(one: Detector, number: Number, data: bytes, at: datetime) -> str:
     return digits
 
 
-_MOBILE_GROUPS = frozenset(((11,), (3, 4, 4), (3, 8), (7, 4), (4, 7), (5, 6), (3, 3, 5), (4, 4, 3), (3, 5, 3), (2, 3, 3, 3), (1, 10)))
+_MOBILE_GROUPS = frozenset(
+    ((11,), (3, 4, 4), (3, 8), (7, 4), (4, 7), (5, 6), (3, 3, 5), (4, 4, 3), (3, 5, 3), (2, 3, 3, 3), (1, 10))
+)
 
 
 def _mobile(number: Number, data: bytes) -> str:
@@ -279,7 +290,9 @@ def _longest(found: list[_Hit]) -> list[_Hit]:
     """Of overlapping hits the longest wins, then the one earlier in the table; accounts come last."""
     starts: list[int] = []
     kept: list[_Hit] = []
-    order = sorted(found, key=lambda hit: (hit.start - hit.end, hit.rank if hit.rank >= 0 else len(DETECTORS), hit.start))
+    order = sorted(
+        found, key=lambda hit: (hit.start - hit.end, hit.rank if hit.rank >= 0 else len(DETECTORS), hit.start)
+    )
     for hit in order:
         place = bisect_left(starts, hit.start)
         if (place and kept[place - 1].end > hit.start) or (place < len(kept) and kept[place].start < hit.end):
@@ -344,9 +357,8 @@ class IdentifierScanner:
         findings += self._accounts(seen)
         for currency, values in sorted(seen.amounts.items()):
             evidence = Evidence("", len(values))
-            findings.append(
-                Finding(AMOUNT.code, AMOUNT.severity, f"{len(values)} in {currency}", seen.where[currency].part, evidence, currency, int(max(values)))
-            )  # fmt: skip
+            summary, part = f"{len(values)} in {currency}", seen.where[currency].part
+            findings.append(Finding(AMOUNT.code, AMOUNT.severity, summary, part, evidence, currency, int(max(values))))
         if seen.exhausted is not None:
             findings.append(Finding(LIMIT.code, LIMIT.severity, LIMIT.en, seen.exhausted.part, about="numbers"))
         return tuple(findings)
@@ -372,14 +384,18 @@ class IdentifierScanner:
 
 def _account(code: Code, summary: str, reading: Reading, account: Account, count: int) -> Finding:
     place, length = _place(reading, account.start, account.end)
-    return Finding(code.code, code.severity, summary, reading.part, Evidence(masked(account.number), count, place, length))
+    return Finding(
+        code.code, code.severity, summary, reading.part, Evidence(masked(account.number), count, place, length)
+    )
 
 
 def _finding(one: Detector, held: dict[str, tuple[Reading, _Hit]]) -> Finding:
     reading, hit = next(iter(held.values()))
     place, length = _place(reading, hit.start, hit.end)
     shown = hit.value[:3] + "***" if one.name == "cn.address" else masked(hit.value)
-    return Finding(one.code, one.severity, f"{len(held)} {one.name}", reading.part, Evidence(shown, len(held), place, length))
+    return Finding(
+        one.code, one.severity, f"{len(held)} {one.name}", reading.part, Evidence(shown, len(held), place, length)
+    )
 
 
 def _place(reading: Reading, start: int, end: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 What DMARC says is the authentication scanner's; this one looks at what a reader would take the sender for.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +12,30 @@ from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.message import Direction, Message
 from scanners.normalise import normalise, skeleton
 
-DISPLAY_NAME = Code("impersonation.display_name", Severity.HIGH, "外部邮件使用了同事的姓名", "A colleague's display name on an address outside")
-LOOKALIKE = Code("impersonation.lookalike", Severity.HIGH, "发件域名与本单位域名相似", "The sender's domain looks like one of ours; about is that domain")
-OWN_DOMAIN = Code("impersonation.own_domain", Severity.HIGH, "外部来信的发件人声称是本单位域名", "Mail from outside whose From is one of our own domains")
-REPLY_TO = Code("impersonation.reply_to", Severity.MEDIUM, "回复地址指向另一域名", "Replies would go to another domain than the sender's; about is that domain")  # fmt: skip
+DISPLAY_NAME = Code(
+    "impersonation.display_name",
+    Severity.HIGH,
+    "外部邮件使用了同事的姓名",
+    "A colleague's display name on an address outside",
+)
+LOOKALIKE = Code(
+    "impersonation.lookalike",
+    Severity.HIGH,
+    "发件域名与本单位域名相似",
+    "The sender's domain looks like one of ours; about is that domain",
+)
+OWN_DOMAIN = Code(
+    "impersonation.own_domain",
+    Severity.HIGH,
+    "外部来信的发件人声称是本单位域名",
+    "Mail from outside whose From is one of our own domains",
+)
+REPLY_TO = Code(
+    "impersonation.reply_to",
+    Severity.MEDIUM,
+    "回复地址指向另一域名",
+    "Replies would go to another domain than the sender's; about is that domain",
+)
 CODES = (DISPLAY_NAME, LOOKALIKE, OWN_DOMAIN, REPLY_TO)
 
 MAX_ADDRESSES = 20
@@ -163,7 +184,9 @@ def one_edit(first: str, second: str) -> bool:
     """Exactly one insertion, deletion, substitution or swap of neighbours apart."""
     if first == second or abs(len(first) - len(second)) > 1:
         return False
-    at = next((place for place, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+    at = next(
+        (place for place, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
     if len(first) == len(second):
         same_rest = first[at + 1 :] == second[at + 1 :]
         swapped = first[at : at + 2] == second[at : at + 2][::-1] and first[at + 2 :] == second[at + 2 :]
@@ -177,10 +200,9 @@ def unicode_domain(domain: str) -> str:
     labels = []
     for label in domain.lower().rstrip(".").split("."):
         if label.startswith("xn--"):
-            try:
+            # an impossible label stays as written: it is compared like any other text
+            with contextlib.suppress(UnicodeError, ValueError):
                 label = label[4:].encode("ascii").decode("punycode")
-            except (UnicodeError, ValueError):
-                pass  # an impossible label stays as written: it is compared like any other text
         labels.append(label)
     return ".".join(labels)
 

@@ -35,8 +35,11 @@ _LIMITS = {
     "second_reading": ("未能进行第二次解析", "The second reading could not be made"),
 }
 AMBIGUOUS = Code(
-    "mime.ambiguous", Severity.MEDIUM, "邮件结构有歧义，不同客户端看到的内容可能不同", "Mail clients may read the structure differently; all readings were scanned"
-)  # fmt: skip
+    "mime.ambiguous",
+    Severity.MEDIUM,
+    "邮件结构有歧义，不同客户端看到的内容可能不同",
+    "Mail clients may read the structure differently; all readings were scanned",
+)
 DEFECT = Code(
     "mime.defect", Severity.LOW, "邮件格式有缺陷", "The message breaks a rule of its format, without a second meaning"
 )
@@ -125,7 +128,7 @@ def _leaf(draft: _Draft, leaf: Leaf, path: str) -> None:
             seen,
             size=len(content),
             is_body=body,
-        )  # fmt: skip
+        )
     )
     if leaf.media.startswith("text/") or read:
         _embedded(draft, content, path)

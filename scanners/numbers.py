@@ -63,7 +63,9 @@ def _groups(data: bytes, start: int, end: int) -> list[tuple[str, int, int]]:
         while stop < end and 48 <= data[stop] <= 57:
             stop += 1
         digits = data[position:stop].decode("ascii")
-        if not digits:  # only the check character of an identity number is left: X, or the multiplication sign that looks like it
+        if (
+            not digits
+        ):  # only the check character of an identity number is left: X, or the multiplication sign that looks like it
             if found and stop >= end - 2:
                 last, first, _ = found[-1]
                 found[-1] = (last + "X", first, end)

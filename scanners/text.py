@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905 - words in a string read better than a list of literals
 """HTML -> what a reader sees, and apart from it what is only in the source. Linear, no recursion, no native parser.
 
 Tags are told from text as browsers do it (WHATWG HTML 13.2.5): a quote counts only after ``=``, ``<`` before anything but a
@@ -91,7 +92,7 @@ def links(source: str) -> tuple[list[Link], bool]:
                 if len(found) >= MAX_LINKS:
                     return found, True
                 close = source.find("</", end)
-                while 0 <= close and source[close + 2 : close + 3].lower() != "a":
+                while close >= 0 and source[close + 2 : close + 3].lower() != "a":
                     close = source.find("</", close + 2) if close - end < 4_000 else -1
                 inner = source[end + 1 : close if close >= 0 else end + 1]
                 found.append(Link(_unescape(attributes["href"]).strip(), read(inner).visible.strip()))
@@ -250,9 +251,7 @@ def _attributes(tag: str) -> dict[str, str]:
         while position < size and (tag[position].isspace() or tag[position] == "/"):
             position += 1
         start = position
-        while (
-            position < size and not tag[position].isspace() and tag[position] not in "=/" or (position == start < size)
-        ):
+        while position < size and not tag[position].isspace() and (tag[position] not in "=/" or position == start):
             position += 1
         name = tag[start:position].lower()
         while position < size and tag[position].isspace():
@@ -375,7 +374,7 @@ class _Walk:
             ]
         if name in _RAW:
             return self._raw(source, end + 1, name, attributes)
-        if name not in _VOID and not inner.endswith("/") or name in _UNSEEN:
+        if (name not in _VOID and not inner.endswith("/")) or name in _UNSEEN:
             if self.hiding:
                 if name == self.hiding[-1]:
                     self.depth += 1

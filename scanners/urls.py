@@ -13,11 +13,25 @@ from scanners.message import Message
 from scanners.normalise import normalise, skeleton
 from scanners.patterns import compiled
 
-MISMATCH = Code("url.mismatch", Severity.HIGH, "链接显示的地址与实际不同", "A link shows another domain than it leads to; about is where it leads")
-CONFUSABLE = Code("url.confusable", Severity.HIGH, "链接域名混用易混淆字符", "A link's host mixes look-alike letters of several scripts")
-ADDRESS = Code("url.ip_host", Severity.MEDIUM, "链接直接指向 IP 地址", "A link leads to an IP address instead of a name")
+MISMATCH = Code(
+    "url.mismatch",
+    Severity.HIGH,
+    "链接显示的地址与实际不同",
+    "A link shows another domain than it leads to; about is where it leads",
+)
+CONFUSABLE = Code(
+    "url.confusable",
+    Severity.HIGH,
+    "链接域名混用易混淆字符",
+    "A link's host mixes look-alike letters of several scripts",
+)
+ADDRESS = Code(
+    "url.ip_host", Severity.MEDIUM, "链接直接指向 IP 地址", "A link leads to an IP address instead of a name"
+)
 USERINFO = Code("url.userinfo", Severity.HIGH, "链接用 @ 掩盖真实主机", "A link hides its host behind a user name")
-SCHEME = Code("url.scheme", Severity.MEDIUM, "链接使用危险协议", "A link runs script or holds data instead of leading somewhere")
+SCHEME = Code(
+    "url.scheme", Severity.MEDIUM, "链接使用危险协议", "A link runs script or holds data instead of leading somewhere"
+)
 LIMIT = Code("content.limit.urls", Severity.LOW, "链接数量超过上限", "More links than are looked at")
 CODES = (MISMATCH, CONFUSABLE, ADDRESS, USERINFO, SCHEME, LIMIT)
 
@@ -26,7 +40,6 @@ MAX_URLS = 500
 MAX_URL = 4_000
 """Characters of one link; browsers take about so many."""
 TEXT_URL = "(?i)(?:https?|ftp)://[^\\s<>\"'\\x{3002}\\x{ff0c}\\x{ff1b}\\x{3001}\\x{ff09}\\x{300b}]{3,1000}"
-_SHOWN = "(?i)^(?:https?://)?((?:[\\p{L}0-9-]{1,63}\\.){1,8}[\\p{L}]{2,20})(?:[:/?#].*)?$"
 _SKIP = ("mailto:", "tel:", "cid:", "#", "sms:")
 _RUNS = ("javascript:", "data:", "vbscript:", "file:")
 
@@ -36,7 +49,6 @@ class UrlScanner:
     """Looks at every link of bodies and HTML parts, without following any."""
 
     _url: Any = field(default_factory=lambda: compiled(TEXT_URL), repr=False, compare=False)
-    _shown: Any = field(default_factory=lambda: compiled(_SHOWN), repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -62,7 +74,9 @@ class UrlScanner:
             if part.media_type == "text/html" and part.content:
                 label = parameters(part.declared.encode()).first("charset") or text.declared_charset(part.content)
                 source = charset.decode(part.content[: 1024 * 1024], label).text
-                held, more = text.links(source) if "href" in source or "HREF" in source or "Href" in source else ([], False)
+                held, more = (
+                    text.links(source) if "href" in source or "HREF" in source or "Href" in source else ([], False)
+                )
                 if more:
                     _keep(found, LIMIT, part.path, "urls")
             if part.text and "://" in part.text:
@@ -96,11 +110,22 @@ class UrlScanner:
             _keep(found, ADDRESS, path, host)
         if is_confusable(host):
             _keep(found, CONFUSABLE, path, host)
-        shown = self._shown.match(normalise(link.shown).text.strip().encode("utf-8", "replace")[:500]) if link.shown else None
-        if shown is not None:
-            seen = shown.group(1).decode("utf-8", "replace").lower()
-            if registered(unicode_domain(seen)) != registered(unicode_domain(host)):
-                _keep(found, MISMATCH, path, host)
+        seen = shown_host(link.shown)
+        if seen and registered(unicode_domain(seen)) != registered(unicode_domain(host)):
+            _keep(found, MISMATCH, path, host)
+
+
+def shown_host(shown: str) -> str:
+    """The host a link's text names, or ``""`` when the text is no address but words."""
+    plain = normalise(shown[:500]).text.strip().lower()
+    for scheme in ("http://", "https://"):
+        plain = plain.removeprefix(scheme)
+    for mark in "/?#:":
+        plain = plain.partition(mark)[0]
+    labels = plain.split(".")
+    if len(labels) < 2 or not all(label.replace("-", "").isalnum() for label in labels):
+        return ""
+    return plain if 2 <= len(labels[-1]) <= 20 and labels[-1].isalpha() else ""
 
 
 def _keep(found: dict[tuple[str, str], Finding], code: Code, path: str, about: str) -> None:
@@ -123,14 +148,22 @@ def host_of(href: str) -> tuple[str, str]:
         return "", ""
     user, _, netloc = parts.netloc.rpartition("@")
     host = netloc if netloc.startswith("[") else netloc.partition(":")[0]
-    host = normalise(unquote(host)).text.replace("。", ".").lower().rstrip(".") if not host.isascii() else unquote(host).lower().rstrip(".")
+    host = (
+        normalise(unquote(host)).text.replace("。", ".").lower().rstrip(".")
+        if not host.isascii()
+        else unquote(host).lower().rstrip(".")
+    )
     return _raw_host(netloc, host), user
 
 
 def _raw_host(netloc: str, host: str) -> str:
     """Full-width letters are ASCII to a browser, other scripts' letters are not: keep those as written."""
     written = unquote(netloc.partition(":")[0]).lower().rstrip(".")
-    return written if not written.isascii() and skeleton(written) != written and any("\u0370" <= c <= "\u058f" for c in written) else host
+    return (
+        written
+        if not written.isascii() and skeleton(written) != written and any("\u0370" <= c <= "\u058f" for c in written)
+        else host
+    )
 
 
 def is_address(host: str) -> bool:
@@ -139,7 +172,8 @@ def is_address(host: str) -> bool:
         return True
     labels = host.split(".")
     return len(labels) <= 4 and all(
-        label.isdigit() or (label.startswith("0x") and all(c in "0123456789abcdef" for c in label[2:])) for label in labels
+        label.isdigit() or (label.startswith("0x") and all(c in "0123456789abcdef" for c in label[2:]))
+        for label in labels
     )
 
 

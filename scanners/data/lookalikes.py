@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905 - words in a string read better than a list of hundred literals
 """Letters that look like Latin letters, digits in other scripts, and characters nobody sees.
 
 An own selection, checked by eye against Unicode Technical Standard 39 (confusables): those that common fonts draw alike.
