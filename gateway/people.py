@@ -1,5 +1,6 @@
 """Operators: who they are, what they may answer, and the proof that they are there (TOTP, RFC 6238)."""
 
+import asyncio
 import hmac
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import pyotp
 
 from audit.event import Actor, Event
-from gateway.config import Operator
+from gateway.config import Config, Operator
 from gateway.recorder import Recorder
 from gateway.store.protocol import Proofs, Store
 from policies.decision import Reason
@@ -162,3 +163,14 @@ def read_secret(path: Path) -> str:
     if len(text) < 16:
         raise Refused(f"{path} 不是 TOTP 密钥", f"{path} holds no base32 TOTP secret of 16 letters or more")
     return text
+
+
+def authenticate(config: Config, name: str, code: str, at: datetime) -> Operator:
+    """``prove`` for a command that does nothing else: opens store and log for it. Raises as ``People.prove``, and StoreUnavailable."""
+    from gateway.desk import open_desk  # composition stands above this module
+
+    async def proven() -> Operator:
+        async with open_desk(config, "proof") as desk:
+            return await desk.people.prove(name, code)
+
+    return asyncio.run(proven())

@@ -3,21 +3,31 @@
 It looks twice a second, because other processes put rows there; a look that finds nothing costs three indexed reads.
 """
 
+import argparse
 import asyncio
 import logging
+import os
+import signal
+import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from gateway import config as configuration
+from gateway import logs
+from gateway.config import Config
 from gateway.courier import Courier
 from gateway.custody import MAX_BATCH, Busy, Custody, CustodyUnavailable
 from gateway.delivery import Action, Delivery, State, Verb
+from gateway.desk import keeper_socket, open_courier, open_desk, open_releaser
 from gateway.notices import Notices
 from gateway.recorder import RecorderUnavailable
 from gateway.release import Gone, Releaser
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.sweeper import Sweeper
+from gateway.told import KeeperTold
 
 LOOK_S = 0.5
 AT_ONCE = 100
@@ -131,3 +141,45 @@ class Queue:
             await work
         except TROUBLE as error:
             self._log.warning("queue", extra={"fields": {"step": what, "error": type(error).__name__}})
+
+
+async def serve(config: Config, ready: Callable[[], None], log: logging.Logger) -> None:
+    """Build, say that we are ready, look until SIGTERM, finish."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with (
+        open_desk(config, "queue") as desk,
+        open_releaser(desk) as (releaser, version),
+        open_courier(desk, releaser, version, log) as courier,
+    ):
+
+        def dead(delivery: Delivery) -> bool:
+            return desk.owner.dead(delivery, desk.custody.now())
+
+        older_than = timedelta(seconds=2 * config.limits.reply_budget_s)
+        sweeper = Sweeper(desk.custody, KeeperTold(keeper_socket(config)), dead, older_than)
+        ready()
+        await Queue(desk.custody, courier, releaser, desk.notices, sweeper, dead=dead, log=log).run(stopping)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of the process that the supervisor starts."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    arguments = parser.parse_args(argv)
+    log = logs.start("queue")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def ready() -> None:
+        if arguments.ready_fd >= 0:
+            os.write(arguments.ready_fd, b"1")
+            os.close(arguments.ready_fd)
+
+    asyncio.run(serve(configuration.load(arguments.config), ready, log))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

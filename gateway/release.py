@@ -69,7 +69,7 @@ class Releaser:
 
         Raises Refused (own mail, not entitled, not held), Gone, Busy, StoreUnavailable, RecorderUnavailable.
         """
-        held = await self._held(delivery, operator)
+        held = self._may_act(delivery, await self._custody.store.held(delivery.message_id), operator)
         missing = self._open(delivery)
         mine = [reason for reason in missing if entitled(operator, reason)]
         if missing and not mine:
@@ -83,12 +83,16 @@ class Releaser:
 
     async def reject(self, delivery: Delivery, operator: Operator, comment: str) -> Delivery:
         """Say no, for good. Raises as ``release``."""
-        await self._held(delivery, operator)
+        self.may_reject(delivery, await self._custody.store.held(delivery.message_id), operator)
+        (after,) = await self._custody.change(delivery, Action(Verb.REJECT, comment=comment), actor(operator))
+        return after
+
+    def may_reject(self, delivery: Delivery, held: Held | None, operator: Operator) -> None:
+        """Whether this person may say no. Raises Refused or Gone."""
+        self._may_act(delivery, held, operator)
         missing = self._open(delivery)
         if missing and not any(entitled(operator, reason) or not reason.waivable for reason in missing):
             raise _refusal(missing[0])
-        (after,) = await self._custody.change(delivery, Action(Verb.REJECT, comment=comment), actor(operator))
-        return after
 
     async def lapsed(self, delivery: Delivery) -> Released | Waiting:
         """The time of a delayed delivery has come: that answers its delays, then it is judged again. Raises Gone, Busy."""
@@ -151,19 +155,18 @@ class Releaser:
         (after,) = await self._custody.change(delivery, action)
         return Waiting(after, missing, anew=True)
 
-    async def _held(self, delivery: Delivery, operator: Operator) -> Held:
+    def _may_act(self, delivery: Delivery, held: Held | None, operator: Operator) -> Held:
         if delivery.state not in HELD:
             raise Refused(f"该投递未被扣留（{delivery.state}）", f"this delivery is not held, it is {delivery.state}")
+        if APPROVER not in operator.roles:
+            raise Refused(
+                f"操作员 {operator.name} 没有 approver 角色", f"operator {operator.name} has not the role approver"
+            )
         if not operator.address:
             raise Refused(
                 "该操作员未配置 address，无法排除自批",
                 "this operator has no address, so own mail cannot be told: set address",
             )
-        if APPROVER not in operator.roles:
-            raise Refused(
-                f"操作员 {operator.name} 没有 approver 角色", f"operator {operator.name} has not the role approver"
-            )
-        held = await self._custody.store.held(delivery.message_id)
         if held is None:
             raise Gone(delivery.message_id)
         if own_mail(operator, held.envelope):

@@ -1,0 +1,157 @@
+"""Composition: custody with everything around it, as the queue process and the commands need it."""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from audit.event import new_id
+from gateway import loading, schedule
+from gateway.config import Config
+from gateway.context.gather import Gatherer
+from gateway.courier import Courier, Outward
+from gateway.custody import Custody
+from gateway.hops import Hops
+from gateway.notices import House, Notices
+from gateway.owners import Owner
+from gateway.people import People
+from gateway.recorder import Recorder, SocketRecorder
+from gateway.rejudging import rejudger
+from gateway.release import Releaser
+from gateway.routes import Routes
+from gateway.smtp.pool import Pool
+from gateway.store.blobs import FolderBlobs
+from gateway.store.database import SqlStore, sqlite_engine
+from gateway.store.sealing import load_key
+from gateway.treatments.sign import Signer, load_signer
+from scanners.attachments.cache import Cache
+from scanners.attachments.opener import AttachmentOpener
+from scanners.attachments.poison import PoisonTable
+from scanners.attachments.yara import compile_rules
+from scanners.authentication import results
+from scanners.message import Direction, Envelope
+from scanners.resolver import CachingResolver
+
+
+def ids() -> str:
+    """A ULID of now."""
+    return new_id(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def now() -> datetime:
+    """The time of day."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Custody, the log and the people of a configuration."""
+
+    config: Config
+    custody: Custody
+    recorder: Recorder
+    owner: Owner
+    people: People
+    notices: Notices
+    routes: Routes
+
+
+def house(config: Config) -> House:
+    """Who writes the gateway's own mail."""
+    domains = config.gateway.local_domains
+    postmaster = config.gateway.postmaster or f"postmaster@{domains[0] if domains else config.gateway.hostname}"
+    return House(config.gateway.hostname, postmaster, frozenset(domain.lower() for domain in domains))
+
+
+def signer(config: Config) -> Signer | None:
+    """The DKIM key, if one is configured. Raises KeyUnusable."""
+    dkim = config.dkim
+    return load_signer(dkim.domain.lower(), dkim.selector, dkim.key_file) if dkim.domain and dkim.key_file else None
+
+
+def outward(config: Config, routes: Routes, hops: Hops) -> Outward:
+    """How mail of this configuration leaves custody. Raises KeyUnusable."""
+    authserv_id = config.gateway.authserv_id or config.gateway.hostname
+
+    def trim(envelope: Envelope, raw: bytes) -> bytes:
+        if envelope.direction is not Direction.INBOUND:
+            return raw
+        end = raw.find(b"\r\n\r\n")
+        return b"".join(results.strip_forged(raw, len(raw) if end < 0 else end + 4, authserv_id))
+
+    return Outward(routes, hops, signer(config), trim)
+
+
+@contextlib.asynccontextmanager
+async def open_desk(config: Config, name: str) -> AsyncIterator[Desk]:
+    """Everything open and, at the end, closed. Raises StoreUnavailable; RecorderUnavailable when the gateway is not running."""
+    state = config.gateway.state_dir
+    async with contextlib.AsyncExitStack() as stack:
+        recorder = SocketRecorder(state / "run" / "keeper.sock", name, time.monotonic)
+        await recorder.open()
+        stack.push_async_callback(recorder.close)
+        store = await open_store(config)
+        stack.push_async_callback(store.close)
+        owner = Owner(state / "run" / "owners", ids())
+        stack.callback(owner.close)
+        custody = Custody(store, FolderBlobs(state / "custody"), recorder, clock=now, ids=ids, owner=owner.name)
+        routes = Routes.of(config.routes)
+        notices = Notices(custody, recorder, routes, house(config), now)
+        people = People(config.operators, config.groups, store, recorder, clock=now, ids=ids)
+        yield Desk(config, custody, recorder, owner, people, notices, routes)
+
+
+async def open_store(config: Config) -> SqlStore:
+    """The store alone: enough to look. Raises StoreUnavailable."""
+    state = config.gateway.state_dir
+    return await SqlStore.open(sqlite_engine(state / "state.db"), load_key(state / "keys" / "store.key"))
+
+
+@contextlib.asynccontextmanager
+async def open_releaser(desk: Desk) -> AsyncIterator[tuple[Releaser, str]]:
+    """A releaser that judges by the configuration's rules with the running gateway's decoders; and its judge's version."""
+    config, state = desk.config, desk.config.gateway.state_dir
+    async with contextlib.AsyncExitStack() as stack:
+        resolver = CachingResolver(config.dns.servers, config.dns.timeout_s, time.monotonic)
+        stack.push_async_callback(resolver.close)
+        poison = PoisonTable(state / "run" / "poison")
+        stack.callback(poison.close)
+        rules = compile_rules(loading.yara_source(config))
+        opener = AttachmentOpener(state / "run" / "decoder.sock", rules.version, Cache(0), poison)
+        judge = loading.build(config, resolver, opener)
+        gather = Gatherer.of(config, lambda: datetime.now().astimezone())
+        rejudge = rejudger(judge, gather, time.monotonic, monitor=config.gateway.mode == "monitor")
+        yield Releaser(desk.custody, rejudge, desk.routes), judge.version
+
+
+@contextlib.asynccontextmanager
+async def open_courier(desk: Desk, releaser: Releaser, version: str, log: logging.Logger) -> AsyncIterator[Courier]:
+    """A courier with a pool of its own; waits for what it began."""
+    config = desk.config
+    async with contextlib.AsyncExitStack() as stack:
+        resolver = CachingResolver(config.dns.servers, config.dns.timeout_s, time.monotonic)
+        stack.push_async_callback(resolver.close)
+        pool = Pool(hostname=config.gateway.hostname, clock=time.monotonic, resolver=resolver)
+        stack.push_async_callback(pool.close)
+        courier = Courier(
+            desk.custody,
+            pool,
+            outward(config, desk.routes, Hops()),
+            desk.notices,
+            schedule.parse(schedule.DEFAULT),
+            clock=time.monotonic,
+            log=log,
+            releaser=releaser,
+            judge_version=version,
+        )
+        stack.push_async_callback(courier.drain)
+        yield courier
+
+
+def keeper_socket(config: Config) -> Path:
+    """Where the log's writer listens."""
+    return config.gateway.state_dir / "run" / "keeper.sock"
