@@ -131,6 +131,10 @@ class Geography:
             return Place(provider, Basis.PROVIDER)
         return _by_label(labels[-1])
 
+    def country(self, domain: str) -> str | None:
+        """The country alone, ``None`` when unknown: what a rule's ``recipient.country`` looks at."""
+        return self.of(domain).country or None
+
 
 def _by_label(label: str) -> Place:
     country = OTHER_LABELS.get(label, label.upper())

@@ -61,6 +61,7 @@ NOBODY = Geography()
 def test_places(domain: str, country: str, basis: Basis, outside: bool | None) -> None:
     place = NOBODY.of(domain)
     assert place == Place(country, basis)
+    assert NOBODY.country(domain) == (country or None)
     assert place.outside_mainland is outside
 
 
