@@ -1,5 +1,6 @@
 """VBA and Excel 4 macros by oletools: that there are any, and what they would do."""
 
+import warnings
 from typing import Any
 
 from scanners.attachments.codes import MACRO
@@ -23,6 +24,12 @@ def look(data: bytes, reading: Reading) -> None:
     """Note macros in an OLE file or a vbaProject.bin; their source becomes text, so that words and links in it are seen."""
     if not any(mark in data or mark.decode().encode("utf-16-le") in data for mark in _MARKS):
         return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # oletools uses old names of its parser library
+        _look(data, reading)
+
+
+def _look(data: bytes, reading: Reading) -> None:
     from oletools.olevba import VBA_Parser
 
     parser: Any = None

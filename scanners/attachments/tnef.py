@@ -25,6 +25,18 @@ def read(data: bytes, reading: Reading) -> None:
         content = bytes(attachment.data or b"")
         reading.budget.unpacked(len(content))
         reading.member(str(name).rstrip("\0"), content, "")
+    if not _whole(data):
+        raise UnreadableContent("tnef is damaged")
+
+
+def _whole(data: bytes) -> bool:
+    """True when the attributes fill the file to its end (MS-OXTNEF 2.1.3); the library stops silently where they do not."""
+    position = 6
+    while position + 9 <= len(data):
+        if data[position] not in (1, 2):
+            return False
+        position += 9 + int.from_bytes(data[position + 5 : position + 9], "little") + 2
+    return position <= len(data) and not data[position:].strip(b"\0")
 
 
 def _body(body: Any, reading: Reading) -> None:

@@ -78,11 +78,15 @@ def raw_zip(members: Mapping[bytes, bytes], *, listed: set[bytes] | None = None,
     for name, content in members.items():
         packed = zlib.compress(content)[2:-4]
         start = out.tell()
-        fixed = struct.pack("<HHHHHIIIHH", 20, flags, 8, 0, 0, zlib.crc32(content), len(packed), len(content), len(name), 0)
+        fixed = struct.pack(
+            "<HHHHHIIIHH", 20, flags, 8, 0, 0, zlib.crc32(content), len(packed), len(content), len(name), 0
+        )
         out.write(b"PK\x03\x04" + fixed + name + packed)
         if listed is None or name in listed:
             count += 1
-            directory.write(b"PK\x01\x02" + struct.pack("<H", 20) + fixed + struct.pack("<HHHII", 0, 0, 0, 0, start) + name)
+            directory.write(
+                b"PK\x01\x02" + struct.pack("<H", 20) + fixed + struct.pack("<HHHII", 0, 0, 0, 0, start) + name
+            )
     offset = out.tell()
     out.write(directory.getvalue())
     out.write(b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, count, count, directory.tell(), offset, 0))

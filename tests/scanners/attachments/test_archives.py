@@ -23,7 +23,11 @@ from tests.scanners.attachments.samples import CN_ID, EICAR, fake_clock, look, r
 def test_eicar_in_a_zip_is_named_by_its_place(engine: YaraEngine) -> None:
     seen = look(engine, "a.zip", zipped({"b.com": EICAR}))
     assert "2!a.zip!b.com" in seen.paths
-    hit = next(finding for finding in seen.answer.findings if finding.path == "2!a.zip!b.com" and finding.code.startswith("malware"))
+    hit = next(
+        finding
+        for finding in seen.answer.findings
+        if finding.path == "2!a.zip!b.com" and finding.code.startswith("malware")
+    )
     assert (hit.code, hit.about, hit.severity) == ("malware.yara.eicar", "eicar", 4)
     assert "attachment.dangerous_type" in seen.codes
 
@@ -45,14 +49,20 @@ def test_depth_is_bounded_and_said(engine: YaraEngine) -> None:
     assert "content.limit.depth" in look(engine, "a.zip", data).codes
 
 
-@pytest.mark.parametrize(("encoding", "name"), [("gb18030", "身份名单.txt"), ("cp950", "員工資料與薪資.txt"), ("utf-8", "名單.txt")])
+@pytest.mark.parametrize(
+    ("encoding", "name"), [("gb18030", "身份名单.txt"), ("cp950", "員工資料與薪資.txt"), ("utf-8", "名單.txt")]
+)
 def test_names_without_a_flag_are_read_in_their_charset(engine: YaraEngine, encoding: str, name: str) -> None:
     seen = look(engine, "a.zip", raw_zip({name.encode(encoding): "甲".encode()}))
     assert f"2!a.zip!{name}" in seen.paths
 
 
 def test_texts_in_gbk_and_big5_are_read(engine: YaraEngine) -> None:
-    seen = look(engine, "a.zip", zipped({"g.txt": "身份证号码如下".encode("gb18030"), "b.txt": "身分證字號如下".encode("cp950")}))
+    seen = look(
+        engine,
+        "a.zip",
+        zipped({"g.txt": "身份证号码如下".encode("gb18030"), "b.txt": "身分證字號如下".encode("cp950")}),
+    )
     assert "身份证号码" in seen.text("g.txt")
     assert "身分證字號" in seen.text("b.txt")
 
@@ -178,14 +188,26 @@ def test_tar_in_gzip_with_a_gbk_name(engine: YaraEngine) -> None:
 
 @pytest.mark.parametrize("layout", ["7zip", "iso9660", "xar", "ar_bsd"])
 def test_archives_by_libarchive(engine: YaraEngine, layout: str, tmp_path: Path) -> None:
-    libarchive = pytest.importorskip("libarchive", reason="libarchive missing: pip install sealgate[archives], apt install libarchive13")
+    libarchive = pytest.importorskip(
+        "libarchive", reason="libarchive missing: pip install sealgate[archives], apt install libarchive13"
+    )
     target = tmp_path / "a"
     with libarchive.file_writer(str(target), layout) as archive:
         archive.add_file_from_memory("b.com", len(EICAR), EICAR)
     assert "malware.yara.eicar" in look(engine, "a.bin", target.read_bytes()).codes
 
 
-@pytest.mark.parametrize("head", [b"Rar!\x1a\x07\x01\0", b"7z\xbc\xaf\x27\x1c\0\x04", b"MSCF\0\0\0\0", b"PK\x03\x04", b"\x1f\x8b\x08\0", b"BZh91AY&SY"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Rar!\x1a\x07\x01\0",
+        b"7z\xbc\xaf\x27\x1c\0\x04",
+        b"MSCF\0\0\0\0",
+        b"PK\x03\x04",
+        b"\x1f\x8b\x08\0",
+        b"BZh91AY&SY",
+    ],
+)
 def test_broken_archives_are_unreadable_not_silent(engine: YaraEngine, head: bytes) -> None:
     data = head + random.Random(1).randbytes(500)
     assert "content.unreadable" in look(engine, "a.bin", data).codes
@@ -222,7 +244,9 @@ def test_overlapping_entries_are_a_contradiction(engine: YaraEngine) -> None:
 
 
 def test_time_is_a_bound(engine: YaraEngine) -> None:
-    seen = look(engine, "a.zip", zipped({f"{number}.txt": b"x" for number in range(50)}), soft_s=1.0, clock=fake_clock(0.05))
+    seen = look(
+        engine, "a.zip", zipped({f"{number}.txt": b"x" for number in range(50)}), soft_s=1.0, clock=fake_clock(0.05)
+    )
     assert "content.limit.time" in seen.codes
     assert len([finding for finding in seen.answer.findings if finding.code == "content.limit.time"]) == 1
 

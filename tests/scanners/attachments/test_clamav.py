@@ -1,0 +1,146 @@
+"""The real clamd on a signature of our own, and clamds that misbehave."""
+
+import asyncio
+import dataclasses
+import os
+import select
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from scanners.attachments.clamav import MAX_STREAM, ClamavError, ClamavScanner
+from scanners.base import scan
+from scanners.message import Message
+from tests.scanners.attachments.samples import mail
+
+_NEEDLE = b"SEALGATE-OWN-TEST-SIGNATURE-0001"
+_START_TRIES = 200
+
+
+def _message(raw: bytes) -> Message:
+    return dataclasses.replace(mail(), raw=raw)
+
+
+@pytest.fixture(scope="module")
+def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A clamd with one signature; its address."""
+    program = shutil.which("clamd")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("clamd missing: apt install clamav-daemon")
+        pytest.skip("clamd missing: apt install clamav-daemon")
+    folder = tmp_path_factory.mktemp("clamd")
+    database = folder / "db"
+    database.mkdir()
+    (database / "own.ndb").write_text(f"Sealgate.Own.Test:0:*:{_NEEDLE.hex()}\n")
+    socket_path = folder / "clamd.sock"
+    config = folder / "clamd.conf"
+    config.write_text(
+        f"DatabaseDirectory {database}\nLocalSocket {socket_path}\nForeground yes\nTemporaryDirectory {folder}\nStreamMaxLength 1M\n"
+    )
+    process = subprocess.Popen([program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        address = f"unix:{socket_path}"
+        for _ in range(_START_TRIES):
+            if process.poll() is not None:
+                assert process.stderr is not None
+                pytest.fail(f"clamd did not start: {process.stderr.read().decode()[:300]}")
+            if socket_path.exists() and asyncio.run(ClamavScanner(address, 1.0).ping()):
+                break
+            _pause()
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)
+        if process.stderr:
+            process.stderr.close()
+
+
+def _pause() -> None:
+    """Give clamd a moment: it tells nobody when it listens."""
+    select.select([], [], [], 0.05)
+
+
+async def test_a_signature_is_found_and_named(clamd: str) -> None:
+    result = await ClamavScanner(clamd).scan(_message(b"From: a\r\n\r\nhello " + _NEEDLE))
+    (finding,) = result.findings
+    assert finding.code == "malware.clamav"
+    assert finding.about.startswith("Sealgate.Own.Test")
+
+
+async def test_clean_mail_has_no_finding(clamd: str) -> None:
+    assert (await ClamavScanner(clamd).scan(_message(b"From: a\r\n\r\nhello"))).findings == ()
+
+
+async def test_two_at_once(clamd: str) -> None:
+    scanner = ClamavScanner(clamd)
+    results = await asyncio.gather(*(scanner.scan(_message(b"x" * 300_000 + _NEEDLE)) for _ in range(2)))
+    assert [len(result.findings) for result in results] == [1, 1]
+
+
+async def test_what_clamd_refuses_for_its_size_is_not_clean(clamd: str) -> None:
+    with pytest.raises(ClamavError):
+        await ClamavScanner(clamd).scan(_message(b"x" * 3_000_000))
+
+
+async def test_no_clamd_is_a_failed_scanner(tmp_path: Path) -> None:
+    scanner = ClamavScanner(f"unix:{tmp_path / 'none'}", 1.0)
+    assert not await scanner.ping()
+    scanned = await scan(_message(b"x"), (scanner,), None, 5.0, asyncio.get_running_loop().time)
+    assert [(finding.code, finding.about) for finding in scanned.findings] == [("scanner.failed", "clamav")]
+
+
+async def test_longer_than_any_clamd_takes() -> None:
+    message = dataclasses.replace(mail(), raw=bytes(MAX_STREAM + 1))
+    with pytest.raises(ClamavError):
+        await ClamavScanner("unix:/none").scan(message)
+
+
+@asynccontextmanager
+async def _fake(path: Path, answer: bytes | None) -> AsyncIterator[str]:
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        if answer is None:
+            await reader.read()
+        else:
+            await reader.readuntil(bytes(4))
+            writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_unix_server(serve, path / "fake")
+    try:
+        yield f"unix:{path / 'fake'}"
+    finally:
+        server.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"rubbish\0", b"stream: \0", b"INSTREAM size limit exceeded. ERROR\0", b"x" * 10_000, b"stream: OK"]
+)
+async def test_an_answer_that_is_no_verdict_raises(tmp_path: Path, answer: bytes) -> None:
+    async with _fake(tmp_path, answer) as address:
+        with pytest.raises(ClamavError):
+            await ClamavScanner(address, 2.0).scan(_message(b"x"))
+
+
+async def test_a_hanging_clamd_raises_in_time(tmp_path: Path) -> None:
+    async with _fake(tmp_path, None) as address:
+        with pytest.raises(ClamavError):
+            await ClamavScanner(address, 0.1).scan(_message(b"x"))
+
+
+@pytest.mark.parametrize("name", ["Eicar-Test-Signature", "Win.Test.EICAR_HDB-1 with blanks"])
+async def test_names_come_through(tmp_path: Path, name: str) -> None:
+    async with _fake(tmp_path, f"stream: {name} FOUND\0".encode()) as address:
+        (finding,) = (await ClamavScanner(address, 2.0).scan(_message(b"x"))).findings
+        assert finding.about == name
