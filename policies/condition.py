@@ -31,6 +31,10 @@ class Leaf:
     seen: Callable[[Facts], str] | None = None
     directions: frozenset[str] | None = None
     lists: frozenset[str] = frozenset()
+    entries: int | None = None
+    """How many entries the list it asks has; ``None`` when it asks no list."""
+    exact: bool = True
+    """False where a finding's bare code doesn't answer it (score, about, place inside an archive)."""
 
 
 class Mode(Enum):
@@ -223,7 +227,8 @@ def finding_leaf(wanted: Wanted, words: Title) -> Leaf:
         shown = [f"{one.code} ×{one.count}" + (f" in {one.part}" if one.part else "") for one in found[:5]]
         return ", ".join(shown) or "-"
 
-    return Leaf(simple if plain else test, words, code=wanted.code, seen=seen)
+    exact = not (wanted.min_score or wanted.about or wanted.where)
+    return Leaf(simple if plain else test, words, code=wanted.code, seen=seen, exact=exact)
 
 
 def _select(common: Common, wanted: Wanted) -> list[Finding]:

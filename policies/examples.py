@@ -91,7 +91,7 @@ async def check(rule: Rule, example: Example, scan: Scan) -> Problem | None:
     if agrees(rule, matches(rule, facts), example.expect):
         return None
     title = f" “{example.title}”" if example.title else ""
-    missed = [line for line in trace(rule, facts).when if line.state.value == "-"]
+    missed = [line for line in trace(rule, facts).when if line.state.value == "-" and line.seen]
     zh_why = "；".join(f"未满足：{line.words.zh}（{line.seen or '-'}）" for line in missed[:3])
     en_why = "; ".join(f"missed: {line.words.en} ({line.seen or '-'})" for line in missed[:3])
     said = "match" if matches(rule, facts) else "no-match"

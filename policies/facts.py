@@ -226,9 +226,11 @@ def _from_authenticated(facts: Facts) -> bool | None:
         return False
     if "auth.dmarc.pass" in by_code:
         return True
+    if domain is None:
+        return None
     for finding in by_code.get("auth.dkim.pass", ()):
         signer = fold_domain(finding.about)
-        if domain and "." in signer and (domain == signer or domain.endswith("." + signer)):
+        if "." in signer and (domain == signer or domain.endswith("." + signer)):
             return True
     failed = any(finding.about.startswith("auth") for finding in by_code.get("scanner.failed", ()))
     return None if failed or "auth.dmarc.temperror" in by_code or "auth.dkim.temperror" in by_code else False

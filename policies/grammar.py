@@ -188,7 +188,7 @@ def _list(table: Table, at: tuple[str | int, ...], name: str, words: Words, exce
         return None
     title = Title(f"在名单 {name.removeprefix('list.')} 里", f"on the list {name.removeprefix('list.')}")
     needs = frozenset((name.removeprefix("list."),))
-    return Leaf(tester(entries), title, fact=name, lists=needs)
+    return Leaf(tester(entries), title, fact=name, lists=needs, entries=len(entries))
 
 
 def _header(table: Table, name: str) -> Leaf | None:

@@ -26,6 +26,8 @@ BUILTIN = "builtin/"
 """Files whose name begins so ship with the gateway; a rule of theirs may be replaced or disabled by the operator's files."""
 MAX_RULES = 2_000
 """Of all files together."""
+DICTIONARY = "content.dictionary."
+"""Codes of dictionaries: the operator's own lists end them."""
 MAX_NAME = 64
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -63,10 +65,32 @@ def load(
         tables.append((table, name.startswith(BUILTIN)))
     drafts = _drafts(tables, report)
     lists = _lists([table for table, _ in tables], frozenset(drafts), report)
-    words = Words(catalogue(known), lists)
-    rules = [_rule(draft, words, dictionary_versions or {}) for draft in drafts.values()]
+    versions = dictionary_versions or {}
+    words = Words(catalogue(_with_dictionaries(known, versions)), lists)
+    rules = [_rule(draft, words, versions) for draft in drafts.values()]
     report.close()
     return _ruleset([rule for rule in rules if rule is not None], lists)
+
+
+def _with_dictionaries(known: Sequence[Code], versions: Mapping[str, str]) -> list[Code]:
+    """The codes with each dictionary by its name, so that a mistyped one is found; without names any word may follow."""
+    declared = {code.code for code in known}
+    names = [f"{DICTIONARY}{name}" for name in versions if "." not in name]
+    ends = [code for code in known if code.code == f"{DICTIONARY}*"]
+    if not names or not ends:
+        return list(known)
+    kept = [code for code in known if code.code != f"{DICTIONARY}*"]
+    severity = ends[0].severity
+    return kept + [
+        Code(
+            name,
+            severity,
+            f"命中词库 {name.removeprefix(DICTIONARY)}",
+            f"phrases of the list {name.removeprefix(DICTIONARY)}",
+        )
+        for name in names
+        if name not in declared
+    ]
 
 
 def _ruleset(rules: Sequence[Rule], lists: Mapping[str, tuple[Entry, ...]]) -> Ruleset:

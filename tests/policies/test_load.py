@@ -1,4 +1,5 @@
 """What is wrong with a rule is said with file, line, column and a suggestion, in both languages; all at once."""
+# ruff: noqa: E501  (messages are compared whole, as they are printed)
 
 from datetime import date
 

@@ -1,0 +1,186 @@
+"""Judges the kept facts of past mail by another set of rules. Pure.
+
+The log keeps the findings of a mail (code, part, count), not its text, addresses or scores: where a rule asks for more, the answer is
+"only a rescan could tell", never a guess.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from policies.condition import Condition, Leaf, Mode
+from policies.decision import Disposition
+from policies.facts import Common, Context, Facts, index_findings
+from policies.rule import Rule, Ruleset
+from policies.rule import Mode as RuleMode
+from scanners.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the log says of one past mail. ``more`` is True when it lists only the first findings of many."""
+
+    id: str
+    direction: str
+    listener: str
+    tls: str
+    size: int
+    recipients: int
+    findings: tuple[Finding, ...]
+    more: bool
+    matched: frozenset[str]
+    policy_version: str
+    disposition: Disposition
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How one mail would fare otherwise. ``unsure`` maps a rule to the facts that only a rescan could give."""
+
+    id: str
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+    unsure: tuple[tuple[str, tuple[str, ...]], ...]
+    before: Disposition
+    after: Disposition
+
+
+def compare_kept(current: Ruleset, draft: Ruleset, kept: Kept) -> Difference | None:
+    """What the draft would change for one mail; ``None``: nothing.
+
+    A rule that both sets have in the same version did then what the log says it did, if the log's policy is the current one.
+    """
+    facts = facts_of(kept)
+    was = {rule.name: rule for rule in current.rules}
+    trusted = kept.policy_version == current.version
+    gained: list[str] = []
+    lost: list[str] = [name for name in sorted(kept.matched) if draft.find(name) is None]
+    unsure: list[tuple[str, tuple[str, ...]]] = []
+    after = Disposition.DELIVER
+    for rule in draft.rules:
+        before = rule.name in kept.matched
+        same = trusted and rule.name in was and was[rule.name].version == rule.version
+        now = before if same else holds(rule, facts, kept)
+        if now is None:
+            unsure.append((rule.name, _asked(rule, facts, kept)))
+            now = before
+        if now and rule.mode is RuleMode.ENFORCE:
+            after = max(after, rule.then.disposition)
+        if now and not before:
+            gained.append(rule.name)
+        elif before and not now:
+            lost.append(rule.name)
+    if not (gained or lost or unsure) and after == kept.disposition:
+        return None
+    return Difference(kept.id, tuple(gained), tuple(lost), tuple(unsure), kept.disposition, after)
+
+
+def facts_of(kept: Kept) -> Facts:
+    """Facts in which all that the log doesn't keep is unknown."""
+    common = Common(
+        direction=kept.direction,
+        listener=kept.listener,
+        user=None,
+        tls=kept.tls,
+        client=None,
+        size=kept.size,
+        sender=None,
+        sender_domain=None,
+        from_address=None,
+        from_domain=None,
+        subject=None,
+        recipients=kept.recipients,
+        headers=None,
+        names=None,
+        types=None,
+        attachments=None,
+        by_code=index_findings(kept.findings),
+        bodies={},
+    )
+    return Facts(common, None, None, Context())
+
+
+def holds(rule: Rule, facts: Facts, kept: Kept) -> bool | None:
+    """Whether the rule surely matched, surely didn't, or can't be told."""
+    when = _value(rule.when, facts, kept)
+    unless = _value(rule.unless, facts, kept) if rule.unless is not None else False
+    if when is False or unless is True:
+        return False
+    return None if when is None or unless is None else True
+
+
+def _value(condition: Condition, facts: Facts, kept: Kept) -> bool | None:
+    if isinstance(condition, Leaf):
+        return _leaf(condition, facts, kept)
+    values = [_value(member, facts, kept) for member in condition.members]
+    if condition.mode is Mode.ALL:
+        return False if False in values else None if None in values else True
+    some = True if True in values else None if None in values else False
+    if condition.mode is Mode.ANY:
+        return some
+    return None if some is None else not some
+
+
+def _leaf(leaf: Leaf, facts: Facts, kept: Kept) -> bool | None:
+    if leaf.entries is not None:
+        return None if leaf.entries else False
+    value = leaf.test(facts)
+    if not leaf.code:
+        return value
+    if _present(leaf.code, facts.common.by_code):
+        return value if leaf.exact or value else None
+    return None if kept.more else False
+
+
+def _present(code: str, by_code: Mapping[str, tuple[Finding, ...]]) -> bool:
+    return code in by_code or (code.endswith("*") and any(found.startswith(code[:-1]) for found in by_code))
+
+
+def _asked(rule: Rule, facts: Facts, kept: Kept) -> tuple[str, ...]:
+    """The names that could not be answered."""
+    names: set[str] = set()
+    for part in (rule.when, rule.unless):
+        if part is not None:
+            _collect(part, facts, kept, names)
+    return tuple(sorted(names))
+
+
+def _collect(condition: Condition, facts: Facts, kept: Kept, names: set[str]) -> None:
+    if isinstance(condition, Leaf):
+        if _leaf(condition, facts, kept) is None:
+            names.add(condition.fact or condition.code)
+        return
+    for member in condition.members:
+        _collect(member, facts, kept, names)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A whole replay in numbers."""
+
+    seen: int
+    changed: int
+    unsure: int
+    gained: tuple[tuple[str, int], ...]
+    lost: tuple[tuple[str, int], ...]
+    held_before: int
+    held_after: int
+
+
+def summary(seen: int, held: int, differences: Sequence[Difference]) -> Summary:
+    """Count; ``held`` is how many of all past mails were held or refused."""
+    gained: dict[str, int] = {}
+    lost: dict[str, int] = {}
+    moved = changed = unsure = 0
+    for one in differences:
+        for name in one.gained:
+            gained[name] = gained.get(name, 0) + 1
+        for name in one.lost:
+            lost[name] = lost.get(name, 0) + 1
+        changed += bool(one.gained or one.lost or one.before != one.after)
+        unsure += bool(one.unsure)
+        moved += (one.after > Disposition.DELIVER) - (one.before > Disposition.DELIVER)
+    return Summary(seen, changed, unsure, _by_count(gained), _by_count(lost), held, held + moved)
+
+
+def _by_count(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
