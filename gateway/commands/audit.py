@@ -129,7 +129,7 @@ def run_new_shard(arguments: argparse.Namespace) -> int:
     config = configuration.load(arguments.config)
     now = datetime.now(UTC)
     try:
-        who = _responsible(config, arguments, now)
+        who = _responsible(config, arguments)
         done = new_shard(config.gateway.state_dir, config.gateway.hostname, arguments.reason, who, now, os.urandom)
     except NotEntitled as error:
         print(error, file=sys.stderr)
@@ -142,8 +142,8 @@ def run_new_shard(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _responsible(config: Config, arguments: argparse.Namespace, now: datetime) -> str:
+def _responsible(config: Config, arguments: argparse.Namespace) -> str:
     """An operator where there are any; else whoever may write the state directory."""
     if config.operators:
-        return authenticate(config, arguments.who, arguments.code, now, ("admin",)).name
+        return authenticate(config, arguments.who, arguments.code, ("admin",), without_log=True).name
     return f"uid {os.getuid()}"

@@ -125,7 +125,7 @@ def _run_sealed(
 ) -> int:
     if not arguments.purpose:
         raise NotEntitled("say why sealed fields are opened: --purpose TEXT 请用 --purpose 注明目的")
-    person = authenticate(config, arguments.who, arguments.code, datetime.now(UTC))
+    person = authenticate(config, arguments.who, arguments.code)
     query = f"from={wanted.sender} to={wanted.recipient} subject={wanted.subject} verdict={wanted.verdict}"
     with KeeperClient(paths(config.gateway.state_dir).socket) as keeper:
 

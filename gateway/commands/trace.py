@@ -111,7 +111,7 @@ def _slots(config: Config, view: LogView, events: Sequence[Stored], arguments: a
     if arguments.reveal:
         if not arguments.purpose:
             raise NotEntitled("say why a field is opened: --purpose TEXT 请用 --purpose 注明目的")
-        person = authenticate(config, arguments.who, arguments.code, datetime.now(UTC))
+        person = authenticate(config, arguments.who, arguments.code)
     try:
         with KeeperClient(paths(config.gateway.state_dir).socket) as keeper:
             shown = keeper.masked(origin, lines, [])

@@ -1,0 +1,122 @@
+"""The keeper killed again and again under load: nothing acknowledged is lost or altered, nothing stands twice."""
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from audit.reader import LogView
+from audit.verify import verify
+from gateway.recorder import RecorderUnavailable, SocketRecorder
+from tests.audit.events import decided, outcome
+
+CONFIG = '[gateway]\nhostname = "gw.test"\nlocal_domains = ["corp.test"]\nstate_dir = "state"\n'
+PRODUCERS = 8
+
+
+@contextlib.asynccontextmanager
+async def process(config: Path, socket: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway.keeper", "--config", str(config), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+async def answers(socket: Path) -> None:
+    """Waits until the keeper takes connections."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_unix_connection(str(socket))
+                writer.close()
+                return
+            await asyncio.sleep(0.01)
+
+
+async def produce(log: SocketRecorder, number: int, stopping: asyncio.Event, acknowledged: dict[str, int]) -> None:
+    """A message after the other; what was not acknowledged is offered again under the same ids."""
+    count = 0
+    while not stopping.is_set():
+        first = decided(number * 1_000_000 + count * 2)
+        second = outcome(first, number * 1_000_000 + count * 2 + 1)
+        count += 1
+        key = await log.message_key(["zhang@corp.test", "buyer@acme.example"])
+        for event in (first, second):
+            while True:
+                try:
+                    acknowledged[event.id] = (await log.record([event], key)).index
+                    break
+                except RecorderUnavailable:
+                    continue
+
+
+async def loop(tmp_path: Path, kills: int) -> None:
+    config, socket = tmp_path / "sealgate.toml", tmp_path / "state" / "run" / "keeper.sock"
+    config.write_text(CONFIG)
+    acknowledged: dict[str, int] = {}
+    stopping = asyncio.Event()
+    log = SocketRecorder(socket, "producer", time.monotonic, patience_s=30)
+    dice = random.Random(7)
+    hits = 0
+    producers: list[asyncio.Task[None]] = []
+    for _ in range(kills):
+        async with process(config, socket) as child:
+            await answers(socket)
+            if not producers:
+                await log.open()
+                producers = [
+                    asyncio.create_task(produce(log, number, stopping, acknowledged)) for number in range(PRODUCERS)
+                ]
+            before = len(acknowledged)
+            async with asyncio.timeout(30):
+                while len(acknowledged) < before + 8:
+                    await asyncio.sleep(0.005)
+            await asyncio.sleep(dice.uniform(0.005, 0.3))
+            hits += any(not task.done() for task in producers)
+            child.send_signal(signal.SIGKILL)
+            await child.wait()
+    assert hits == kills
+    async with process(config, socket) as child:
+        await answers(socket)
+        stopping.set()
+        await asyncio.gather(*producers)
+        await log.close()
+        child.send_signal(signal.SIGTERM)
+        assert await child.wait() == 0
+    check(tmp_path / "state" / "audit", acknowledged, kills)
+
+
+def check(folder: Path, acknowledged: dict[str, int], kills: int) -> None:
+    assert verify(folder).mismatches == ()
+    view = LogView.open(folder)
+    stored = {}
+    for event in view.entries():
+        assert event.text("id") not in stored, "nothing stands twice"
+        stored[event.text("id")] = event
+    assert len(acknowledged) > 20 * kills
+    for identifier, index in acknowledged.items():
+        assert stored[identifier].index == index
+    messages = [event for event in stored.values() if event.text("msg")]
+    relayed = [event for event in messages if event.text("type") == "message.relayed"]
+    assert len(messages) == 2 * len(relayed), "a relayed message is exactly two events"
+    assert sum(event.text("type") == "audit.start" for event in stored.values()) == kills + 1
+
+
+async def test_five_kills(tmp_path: Path) -> None:
+    await loop(tmp_path, 5)
+
+
+@pytest.mark.full
+async def test_fifty_kills(tmp_path: Path) -> None:
+    await loop(tmp_path, 50)
