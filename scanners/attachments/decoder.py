@@ -6,6 +6,7 @@ finishes its job and ends. A job that runs past its time kills the process (SIGA
 
 import argparse
 import gc
+import logging
 import mmap
 import os
 import signal
@@ -178,6 +179,14 @@ def _rest(connection: socket.socket, first: bytes) -> memoryview:
     return memoryview(frame_bytes)[4:]
 
 
+def _quieten(null: int) -> None:
+    """From here on nothing is printed: libraries put pieces of what they read into their complaints."""
+    logging.disable(logging.CRITICAL)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os.close(null)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry of the process; everything native is loaded before the sandbox closes."""
     parser = argparse.ArgumentParser(prog="decoder")
@@ -195,9 +204,11 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     decoder = Decoder(listener, options.status_fd, engine, options.jobs, time.monotonic, text=not options.no_text)
     signal.signal(signal.SIGTERM, decoder.stop)
+    quiet = os.open(os.devnull, os.O_WRONLY)
     layers = sandbox.enter()
     os.write(options.status_fd, (",".join(layers) + "\n").encode())
     gc.freeze()
+    _quieten(quiet)
     decoder.run()
     return 0
 

@@ -1,5 +1,6 @@
 """A writer of OLE compound files for the tests (MS-CFB, version 3, no mini stream: every stream is padded to 4096 bytes)."""
 
+import itertools
 import struct
 from dataclasses import dataclass, field
 
@@ -50,7 +51,7 @@ def compound(streams: dict[str, bytes], pad: bool = True) -> bytes:
     right: dict[int, int] = {}
     for node in nodes:
         siblings = sorted(node.children.values(), key=lambda child: (len(child.name), child.name.upper()))
-        for one, other in zip(siblings, siblings[1:], strict=False):
+        for one, other in itertools.pairwise(siblings):
             right[one.number] = other.number
     entries = b"".join(_entry(node, right.get(node.number, _FREE)) for node in nodes)
     directory = put(entries)
@@ -102,7 +103,7 @@ def vba_compressed(content: bytes) -> bytes:
 
 
 def vba_project(source: str, prefix: str = "") -> dict[str, bytes]:
-    """The streams of a VBA project with one module (MS-OVBA 2.3)."""
+    """The streams of a VBA project with one module (MS-OVBA 2.3), filled to 4096 bytes since padding would break their compression."""
 
     def record(kind: int, content: bytes) -> bytes:
         return struct.pack("<HI", kind, len(content)) + content
@@ -115,7 +116,7 @@ def vba_project(source: str, prefix: str = "") -> dict[str, bytes]:
         + record(0x14, struct.pack("<I", 0x409))
     )
     directory += record(0x03, struct.pack("<H", 1252)) + record(0x04, b"VBAProject")
-    directory += record(0x05, b"") + record(0x40, b"") + record(0x06, b"") + record(0x3D, b"")
+    directory += record(0x05, bytes(range(32, 127)) * 45) + record(0x40, b"") + record(0x06, b"") + record(0x3D, b"")
     directory += record(0x07, struct.pack("<I", 0)) + record(0x08, struct.pack("<I", 0))
     directory += struct.pack("<HIIH", 0x09, 4, 1, 1) + record(0x0C, b"") + record(0x3C, b"")
     directory += record(0x0F, struct.pack("<H", 1)) + record(0x13, struct.pack("<H", 0xFFFF))
@@ -133,7 +134,7 @@ def vba_project(source: str, prefix: str = "") -> dict[str, bytes]:
         + record(0x2C, struct.pack("<H", 0xFFFF))
     )
     directory += record(0x21, b"") + record(0x2B, b"") + struct.pack("<HI", 0x10, 0)
-    code = f'Attribute VB_Name = "Module1"\r\n{source}\r\n'.encode("cp1252")
+    code = f'Attribute VB_Name = "Module1"\r\n{source}\r\n'.encode("cp1252") + b"' a comment\r\n" * 330
     return {
         f"{prefix}VBA/dir": vba_compressed(directory),
         f"{prefix}VBA/Module1": vba_compressed(code),

@@ -353,9 +353,9 @@ async def test_new_rules_without_a_lost_message(tmp_path: Path, rules: CompiledR
     await pool.replace(new.save(tmp_path))
     opened = await opener.open(mail(attached("a.txt", b"a needle")))
     assert "malware.yara.own" in _codes(opened)
+    bad = tmp_path / "yara-0.rules"
+    bad.write_bytes(b"rubbish")
     with pytest.raises(DecoderError):
-        bad = tmp_path / "yara-0.rules"
-        bad.write_bytes(b"rubbish")
         await pool.replace(bad)
     assert "malware.yara.own" in _codes(await opener.open(mail(attached("b.txt", b"a needle"))))
 

@@ -213,7 +213,8 @@ def test_a_remote_template(engine: YaraEngine) -> None:
 
 
 def test_open_document_whatever_its_prefix(engine: YaraEngine) -> None:
-    content = f'<o:document-content xmlns:o="urn:o" xmlns:q="urn:t"><q:p>身份<q:span>证 {CN_ID[:6]}</q:span>{CN_ID[6:]}</q:p></o:document-content>'
+    start = '<o:document-content xmlns:o="urn:o" xmlns:q="urn:t">'
+    content = f"{start}<q:p>身份<q:span>证 {CN_ID[:6]}</q:span>{CN_ID[6:]}</q:p></o:document-content>"
     data = zipped(
         {"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": content, "META-INF/manifest.xml": "<m/>"}
     )
@@ -385,9 +386,12 @@ def test_unknown_binary_is_not_silent(engine: YaraEngine) -> None:
     assert "content.unreadable" in look(engine, "a.dat", bytes(range(256)) * 4).codes
 
 
+_CHANGES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    which=st.sampled_from(["docx", "xlsx", "rtf", "html"]), places=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8)
+    which=st.sampled_from(["docx", "xlsx", "rtf", "html"]), places=_CHANGES
 )  # fmt: skip
 def test_damaged_documents_never_raise(engine: YaraEngine, which: str, places: list[tuple[int, int]]) -> None:
     made = {
