@@ -68,7 +68,8 @@ def gateway(text: str, clamd: bool) -> Iterator[list[int]]:
     settings = folder / "sealgate.toml"
     clamav = f'[clamav]\naddress = "127.0.0.1:{CLAMD}"\n' if clamd else ""
     settings.write_text(
-        CONFIG.format(state=folder / "state", port=PORT, sink=SINK, text=text, clamav=clamav, decoders=2), encoding="utf-8"
+        CONFIG.format(state=folder / "state", port=PORT, sink=SINK, text=text, clamav=clamav, decoders=2),
+        encoding="utf-8",
     )
     with open(folder / "log", "wb") as log:
         command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(settings)]
@@ -124,7 +125,11 @@ def rig(arguments: Sequence[str]) -> list[dict[str, object]]:
     """One call of the rig; its JSON lines."""
     environment = {**os.environ, "PEERS_BASE": str(BASE)}
     done = subprocess.run(
-        [str(BASE / "venv/bin/python"), str(RIG), *arguments], env=environment, capture_output=True, text=True, check=False
+        [str(BASE / "venv/bin/python"), str(RIG), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
@@ -179,7 +184,21 @@ def main() -> int:
             with gateway(text, clamd) as pids:
                 flags = [flag for pid in pids for flag in ("--pid", str(pid))]
                 # The first call warms up (caches of names, pages of code); the second is measured.
-                rig(["ext", str(PORT), *flags, "--client-ip", "xclient", "--loads", "10x20", "-n", "100", "--label", "warm-up"])
+                rig(
+                    [
+                        "ext",
+                        str(PORT),
+                        *flags,
+                        "--client-ip",
+                        "xclient",
+                        "--loads",
+                        "10x20",
+                        "-n",
+                        "100",
+                        "--label",
+                        "warm-up",
+                    ]
+                )
                 rows = rig(["ext", str(PORT), *flags, "--client-ip", "xclient", *common, "--label", label])
             for index, row in enumerate(rows):
                 print(show(label, row, peers[peer][index] if peer in peers else None), flush=True)

@@ -1,9 +1,11 @@
 """Structured logs: one JSON line per record on standard error, with no personal data in them."""
 
+import contextlib
 import json
 import logging
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 
@@ -34,7 +36,9 @@ class JsonLines(logging.Formatter):
 
 
 def start(role: str) -> logging.Logger:
-    """Set up logging for a process; called once by each composition root."""
+    """Set up logging for a process, and its name in process lists; called once by each composition root."""
+    with contextlib.suppress(OSError):  # not Linux: the name stays python
+        Path("/proc/self/comm").write_text(f"sg-{role}"[:15], encoding="ascii")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(role))
     root = logging.getLogger()

@@ -26,7 +26,7 @@ async def judge_here(config: Config, resolver: Resolver | None) -> AsyncIterator
         )
         await pool.start()
         try:
-            opener = AttachmentOpener(Path(folder) / "decoder.sock", rules.version, Cache(0), PoisonMemory())
+            opener = AttachmentOpener(Path(folder) / "decoder.sock", rules.version, Cache(0), PoisonMemory({}))
             yield loading.build(config, resolver, opener)
         finally:
             await pool.stop()

@@ -21,6 +21,7 @@ CATALOGUE: tuple[Code, ...] = (
     *mime.CODES,
     *authentication.CODES,
     *attachments.CODES,
+    attachments.CLAMAV,
     *dictionaries.CODES,
     *identifiers.CODES,
     *impersonation.CODES,
@@ -44,7 +45,7 @@ class Settings:
 def dictionaries_of(own: str = "") -> Dictionaries:
     """The shipped words and the operator's own TOML text. Raises DictionaryError."""
     shipped = (files("scanners") / "data" / "keywords.toml").read_text(encoding="utf-8")
-    return dictionaries.load(shipped, own)
+    return dictionaries.load(shipped, own) if own else dictionaries.load(shipped)
 
 
 def scanners(settings: Settings, words: Dictionaries, resolver: Resolver | None) -> tuple[Scanner, ...]:

@@ -108,6 +108,7 @@ class Stage:
         return self.folder / "sealgate.toml"
 
     async def __aenter__(self) -> "Stage":
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.dns = StubDns(zone(self.keys))
         self.addresses["dns"] = await self.dns.start()
         self.addresses["server"] = await self.server.start()

@@ -1,0 +1,17 @@
+"""A whole gateway for tests: the demo's stage, in the test's own folder."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.stage import Stage
+
+SECRET = "JBSWY3DPEHPK3PXP"
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """Real processes, stub DNS and stub server, on ports picked free."""
+    async with Stage(tmp_path, SECRET) as made:
+        yield made

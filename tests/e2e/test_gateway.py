@@ -1,0 +1,161 @@
+"""The running gateway as its operator meets it: reload, death of a part, stop, and nothing personal lying about."""
+
+import asyncio
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.demo import mails
+from gateway.demo.stage import Stage
+
+PATIENCE_S = 40.0
+INSIDE, OUTSIDE = "zhang@corp.test", "buyer@acme.example"
+HARMLESS = mails.mail("li@corp.test", INSIDE, "hello", "see you tomorrow")
+RULE = """
+schema = 1
+[[rule]]
+name = "no-pineapples"
+title = {{ zh = "不要菠萝", en = "No pineapples" }}
+when.all = [{{ fact = "subject", {how} = "pineapple" }}]
+then = {{ disposition = "reject" }}
+"""
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for a state of other processes; bounded."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():
+            await asyncio.sleep(0.05)
+
+
+def records(stage: Stage) -> list[dict[str, object]]:
+    found = []
+    for line in (stage.folder / "gateway.log").read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def said(stage: Stage, event: str) -> int:
+    return sum(1 for record in records(stage) if str(record.get("event", "")).startswith(event))
+
+
+def pids(stage: Stage, role: str) -> list[int]:
+    return [
+        int(str(record["child_pid"]))
+        for record in records(stage)
+        if record.get("child") == role and "child_pid" in record
+    ]
+
+
+async def outbound(stage: Stage, subject: str = "hello") -> tuple[int, str]:
+    answer = await stage.send("outbound", "li@corp.test", [INSIDE], mails.mail("li@corp.test", INSIDE, subject, "text"))
+    return answer.code, answer.text
+
+
+async def test_reload_takes_new_rules_keeps_old_ones_on_error_and_refuses_nobody(stage: Stage) -> None:
+    rules = stage.folder / "policies.d"
+    rules.mkdir()
+    text = stage.settings.read_text(encoding="utf-8")
+    stage.settings.write_text(text + '\n[policies]\ndir = "policies.d"\n', encoding="utf-8")
+    stopped = asyncio.Event()
+    answers: list[int] = []
+
+    async def traffic() -> None:
+        while not stopped.is_set():
+            answers.append((await outbound(stage))[0])
+
+    running = asyncio.create_task(traffic())
+    assert stage.process is not None
+    (rules / "10.toml").write_text(RULE.format(how="contains"), encoding="utf-8")
+    stage.process.send_signal(signal.SIGHUP)
+    await until(lambda: said(stage, "reloaded") == 1)
+    assert (await outbound(stage, "pineapple"))[0] == 550
+    (rules / "10.toml").write_text(RULE.format(how="contians"), encoding="utf-8")
+    stage.process.send_signal(signal.SIGHUP)
+    await until(lambda: said(stage, "reload refused") == 1)
+    assert (await outbound(stage, "pineapple"))[0] == 550
+    stopped.set()
+    await running
+    assert answers
+    assert set(answers) == {250}
+    refused = next(record for record in records(stage) if str(record.get("event")).startswith("reload refused"))
+    assert "10.toml:6" in str(refused["why"])
+    assert "contains" in str(refused["why"])
+
+
+async def test_a_dead_worker_comes_back(stage: Stage) -> None:
+    workers = pids(stage, "worker")
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: len(pids(stage, "worker")) >= len(workers) * 2)
+    assert (await outbound(stage))[0] == 250
+
+
+async def test_without_the_keeper_451_and_with_it_again_250(stage: Stage) -> None:
+    (keeper,) = pids(stage, "keeper")
+    os.kill(keeper, signal.SIGSTOP)
+    waiting = asyncio.create_task(outbound(stage))
+    await stage.pause(0.3)
+    assert stage.delivered() == []
+    os.kill(keeper, signal.SIGKILL)
+    code, _ = await waiting
+    assert code in (250, 451)
+    await until(lambda: len(pids(stage, "keeper")) == 2)
+    assert (await outbound(stage))[0] == 250
+    delivered = len(stage.delivered())
+    assert delivered == (2 if code == 250 else 1)
+    assert (await stage.command("audit", "verify")).status == 0
+
+
+async def test_stop_finishes_what_was_begun(stage: Stage) -> None:
+    sent = [asyncio.create_task(outbound(stage)) for _ in range(8)]
+    await stage.pause(0.05)
+    await stage.stop_gateway()
+    done = await asyncio.gather(*sent, return_exceptions=True)
+    accepted = sum(1 for each in done if isinstance(each, tuple) and each[0] == 250)
+    assert accepted == len(stage.delivered())
+    assert (await stage.command("audit", "verify")).status == 0
+
+
+async def test_planted_personal_data_stands_only_in_sealed_and_encrypted_stores(stage: Stage) -> None:
+    sender, buyer = "qianzhongshu@corp.test", "unmistakable.person@acme.example"
+    text = f"本合同总价：USD 120,000，身份证 {mails.RESIDENT_ID}，电话 13800138000"
+    raw = mails.mail(f"Qian <{sender}>", buyer, "Planted Subject Zebra", text, {"zebra-file.txt": text.encode()})
+    answer = await stage.send("outbound", sender, [buyer], raw)
+    assert answer.code == 250
+    assert stage.delivered() == []
+    planted = [
+        each.encode()
+        for each in (sender, buyer, "Planted Subject Zebra", mails.RESIDENT_ID, "13800138000", "zebra-file", "合同总价")
+    ]
+    hits = []
+    for path in [*stage.state.rglob("*"), stage.folder / "gateway.log"]:
+        if path.is_file():
+            data = path.read_bytes()
+            hits += [(str(path.relative_to(stage.folder)), word) for word in planted if word in data]
+    console = next(record for record in records(stage) if record.get("event") == "console")
+    host, port = console["address"]  # type: ignore[misc]
+
+    def get(page: str) -> bytes:
+        with urllib.request.urlopen(f"http://{host}:{port}{page}", timeout=10) as response:
+            body: bytes = response.read()
+            return body
+
+    page = await asyncio.to_thread(get, "/metrics")
+    assert b"sealgate_messages_total" in page
+    hits += [("/metrics", word) for word in planted if word in page]
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = command.read_bytes()
+        except OSError:
+            continue
+        hits += [("process list", word) for word in planted if word in line]
+    assert hits == []
+    assert await asyncio.to_thread(get, "/readyz") == b"ok\n"
+    assert await asyncio.to_thread(get, "/livez") == b"ok\n"
