@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from policies.condition import Condition, Leaf, Mode
 from policies.decision import Disposition
 from policies.facts import Common, Context, Facts, index_findings
-from policies.rule import Rule, Ruleset
 from policies.rule import Mode as RuleMode
+from policies.rule import Rule, Ruleset
 from scanners.finding import Finding
 
 

@@ -167,9 +167,8 @@ def report(seen: int, held: int, changed: Sequence[Changed], senders: Mapping[st
         difference = one.difference
         signs = " ".join([f"+{name}" for name in difference.gained] + [f"-{name}" for name in difference.lost])
         who = senders.get(difference.id, "")
-        lines.append(
-            f"  {one.event.text('time')}  {difference.id}  {difference.before.name.lower()} -> {difference.after.name.lower()}  {signs}  {who}"
-        )
+        way = f"{difference.before.name.lower()} -> {difference.after.name.lower()}"
+        lines.append(f"  {one.event.text('time')}  {difference.id}  {way}  {signs}  {who}")
     if len(certain) > MAX_SHOWN:
         lines.append(f"  … 另有 {len(certain) - MAX_SHOWN} 封 and {len(certain) - MAX_SHOWN} more")
     return lines

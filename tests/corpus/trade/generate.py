@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (tables of words read better a line a row)
 """Makes the corpus from templates.txt: the same two hundred mails every time.
 
     python -m tests.corpus.trade.generate FOLDER      writes them as .eml files
