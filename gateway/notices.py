@@ -13,14 +13,15 @@ from email.utils import format_datetime
 from hashlib import sha256
 
 from audit.event import Actor, Event, Secret, derived_id
+from audit.sealing import MessageKey
 from gateway.bounce import Action, Fate, Notice, dsn, wants
-from gateway.custody import AlreadyTaken, Custody, CustodyUnavailable
-from gateway.delivery import Delivery
+from gateway.custody import AlreadyTaken, Custody, Taken
+from gateway.delivery import Delivery, State
 from gateway.plan import Share
 from gateway.recorder import Recorder
 from gateway.release import NOTICE_LISTENER
 from gateway.routes import Routes
-from gateway.store.protocol import Held
+from gateway.store.protocol import Filter, Held
 from policies.decision import Decision, Reason
 from scanners.message import Direction, Envelope, Recipient
 
@@ -160,10 +161,18 @@ class Notices:
         try:
             await self._custody.take(envelope, data, (Share(envelope.recipients, route, Decision()),), told, key)
         except AlreadyTaken:
-            before = await self._custody.store.held(notice_id)
-            return before is not None and before.envelope.session == about
-        except CustodyUnavailable:
-            raise
+            return await self._there(notice_id, about, told, key)
+        return True
+
+    async def _there(self, notice_id: str, about: str, told: Event, key: MessageKey) -> bool:
+        """Whether the notice that is there is about the same; one that a crash left pending is settled, or the sweeper would take it."""
+        before = await self._custody.store.held(notice_id)
+        if before is None or before.envelope.session != about:
+            return False
+        rows = (await self._custody.store.page(Filter(message_id=notice_id))).deliveries
+        pending = tuple(row for row in rows if row.state is State.PENDING)
+        if pending:
+            await self._custody.settle(Taken(pending), (told,), key)
         return True
 
 

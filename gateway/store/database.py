@@ -211,9 +211,14 @@ class SqlStore:
             if connection.execute(alive.limit(1)).first():
                 return False
             ids = select(DELIVERY.c.id).where(mine)
+            told = select(DELIVERY.c.id).where(mine & (DELIVERY.c.state != State.SWEPT.value))
+            whole = connection.execute(told.limit(1)).first() is None
             connection.execute(delete(ADDRESS).where(ADDRESS.c.delivery_id.in_(ids)))
             connection.execute(delete(DELIVERY).where(mine))
-            connection.execute(update(MESSAGE).where(MESSAGE.c.id == message_id).values(wrapped=None, sealed=None))
+            if whole:  # nobody was ever told of it: its id may come again
+                connection.execute(delete(MESSAGE).where(MESSAGE.c.id == message_id))
+            else:
+                connection.execute(update(MESSAGE).where(MESSAGE.c.id == message_id).values(wrapped=None, sealed=None))
             return True
 
         return await self._write(work)

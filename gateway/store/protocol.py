@@ -114,7 +114,9 @@ class Store(Protocol):
         ...
 
     async def forget(self, message_id: str, now: datetime) -> bool:
-        """Destroy the message's key and rows if every delivery of it is terminal and past its ``due``. True when it is gone."""
+        """Destroy the message's key and rows if every delivery of it is terminal and past its ``due``. True when it is gone.
+
+        The id stays taken, unless all of it was swept."""
         ...
 
     async def forgettable(self, now: datetime, limit: int) -> tuple[str, ...]:

@@ -251,3 +251,11 @@ async def test_sqlite_is_set_to_be_durable(tmp_path):
         assert connection.scalar(text("PRAGMA synchronous")) == 2
         assert connection.scalar(text("PRAGMA secure_delete")) == 1
     engine.dispose()
+
+
+async def test_an_id_that_nobody_was_told_of_may_come_again(store):
+    row = delivery()
+    await keep(store, row)
+    await store.save([Change(row, (replace(row, version=2, state=State.SWEPT),))])
+    assert await store.forget(row.message_id, START)
+    assert await keep(store, row)
