@@ -157,7 +157,7 @@ def test_clear_text_behind_starttls_is_never_taken(factory: Loop, tmp_path: Path
     async def work() -> None:
         listener = dataclasses.replace(INBOUND, tls=ListenerTls(*authority.issue("gw.test")))
         receiver = receiving.Receiver()
-        async with serving(tmp_path, receiver, listener) as (_, port):
+        async with serving(tmp_path, receiver, listener) as (server, port):
             client = await hello(port)
             assert (await client.ask(b"STARTTLS\r\nRSET\r\nMAIL FROM:<x@evil.example>\r\n")).startswith(b"503 5.5.0")
             assert await client.reader.read() == b""
@@ -167,6 +167,13 @@ def test_clear_text_behind_starttls_is_never_taken(factory: Loop, tmp_path: Path
             client.writer.write(b"RSET\r\nMAIL FROM:<x@evil.example>\r\n")
             assert b"250" not in await client.reader.read()
             client.close()
+            await until(lambda: server.limits.open == 0)
+            client = await hello(port)
+            assert (await client.ask(b"STARTTLS\r\n")).startswith(b"220")
+            client.close()
+            await until(lambda: server.limits.open == 0)
+            assert not server._connections
+            assert not server._tasks
 
     run(factory, work())
 
