@@ -329,8 +329,7 @@ class Transaction:
             return
         chunks.append(END)
         yield Content(chunks, last=True)
-        self.phase = Phase.AFTER_DOT  # from here on silence means that nobody knows
-        yield from self._verdict()
+        yield from self._verdict()  # from here on silence means that nobody knows
 
     def _verdict(self) -> Generator[Step, Result]:
         """SMTP answers once for all, LMTP once for each accepted recipient in their order (RFC 2033 4.2)."""

@@ -231,7 +231,6 @@ class Wire(asyncio.Protocol):
         if transport is None:  # closed while the handshake was being set up
             raise Lost("TLS handshake failed: connection closed", "4.7.5", phase=Phase.TLS)
         self._transport = transport
-        self._reader.clear()
         return self._note_tls()
 
     def _note_tls(self) -> Tls:

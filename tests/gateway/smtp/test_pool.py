@@ -11,9 +11,10 @@ import pytest
 
 from gateway.smtp.breaker import FAILURES, FIRST_PAUSE_S
 from gateway.smtp.commands import Outgoing
-from gateway.smtp.dialogue import AT_ONCE_BYTES, Phase, RecipientReply
+from gateway.smtp.dialogue import AT_ONCE_BYTES, DOT, MAIL, Phase, RecipientReply, Turn
 from gateway.smtp.nexthop import NextHop, Scheme, TlsPolicy
 from gateway.smtp.pool import MESSAGES_PER_CONNECTION, Pool, Sent
+from gateway.smtp.wire import AFTER_DOT_LEAST_S, Budget
 from scanners.message import Recipient
 from tests.fakes.certificates import Authority
 from tests.fakes.resolver import FakeResolver, Zone
@@ -296,6 +297,21 @@ class TestLoss:
         assert server.connections == 2
 
 
+@pytest.mark.parametrize(
+    ("turn", "spent", "wait_s"),
+    [
+        (MAIL, 0.0, 20.0),
+        (MAIL, 15.0, 5.0),
+        (MAIL, 30.0, -10.0),
+        (DOT, 0.0, 600.0),
+        (DOT, 30.0, 570.0),
+        (DOT, 590.0, AFTER_DOT_LEAST_S),
+    ],
+)
+def test_time_for_an_answer(turn: Turn, spent: float, wait_s: float) -> None:
+    assert Budget(lambda: 100.0 + spent, began=100.0, deadline=120.0).turn(turn) == wait_s
+
+
 class TestHook:
     @pytest.mark.parametrize("size", [10, 3 * AT_ONCE_BYTES], ids=["small", "large"])
     async def test_no_delivers_nothing(self, bench: Bench, size: int) -> None:
@@ -383,6 +399,25 @@ class TestBounds:
             for _ in range(FAILURES + 1):
                 assert (await bench.send(server)).phase is Phase.MAIL
             assert codes(await bench.send(server)) == [250]
+
+    async def test_our_own_haste_does_not_open_the_breaker(self, bench: Bench) -> None:
+        async with scripted() as server:
+            server.say("GREETING", *(Hold(b"220 late\r\n") for _ in range(FAILURES + 1)))
+            for _ in range(FAILURES + 1):
+                assert (await bench.send(server, within=0.02)).phase is Phase.CONNECT
+            assert codes(await bench.send(server)) == [250]
+
+    async def test_closing_lets_mail_under_way_finish(self) -> None:
+        bench = Bench()
+        held = Hold(b"250 2.0.0 ok\r\n")
+        async with scripted() as server:
+            server.say("DOT", held)
+            sending = asyncio.ensure_future(bench.send(server))
+            await held.reached.wait()
+            await bench.pool.close()
+            held.go.set()
+            assert codes(await sending) == [250]
+            await asyncio.wait_for(server.until_open(0), 5)
 
     async def test_closed_pool_parts_politely(self) -> None:
         bench = Bench()
