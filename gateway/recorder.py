@@ -45,6 +45,8 @@ PATIENCE_S = 10.0
 """How long a call waits for the keeper, restarts included, before the client is told 451."""
 BACKOFF_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits between attempts to connect; the last one repeats."""
+GREETING_S = 1.0
+"""A keeper that was killed may take a last connection and never answer: then try again, rather than wait out the patience."""
 MAX_SUBJECTS = 20_000
 """People whose keys are kept in memory: about 5 MB, a busy day's correspondents."""
 REQUEST_BYTES = 1024 * 1024
@@ -222,8 +224,9 @@ class SocketRecorder:
 
     async def _greet(self) -> bool:
         try:
-            welcome = await self._ask(lambda number: Hello(number, self._name, sorted(self._open)), Welcome)
-        except RecorderUnavailable:
+            async with asyncio.timeout(GREETING_S):
+                welcome = await self._ask(lambda number: Hello(number, self._name, sorted(self._open)), Welcome)
+        except (RecorderUnavailable, TimeoutError):
             return False
         self._origin, self._node, self._room = welcome.origin, welcome.node, welcome.room
         self._ready.set()
