@@ -19,7 +19,7 @@ from gateway.custody import Custody, CustodyUnavailable, Taken
 from gateway.judge import Judge, Judged, judge
 from gateway.plan import Keep, Refuse, Relay, monitored, plan
 from gateway.recorder import MessageKey, Recorder, RecorderUnavailable
-from gateway.relay import UNREACHED, Late, answer, outcome_kind, worst
+from gateway.relay import UNREACHED, Late, answer, bounceable, outcome_kind, worst
 from gateway.routes import Routes
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.nexthop import NextHop
@@ -162,7 +162,8 @@ class Pipeline:
         ):  # planned in the session only because nothing stands in the way; so this is ours to mend
             raise AssertionError(pieces.kind)
         await parts.recorder.record([decided], key)  # a crash after this leaves an open intent: outcome_unknown in 60 s
-        late = Late(parts.custody, message, share, decided, head)
+        provable = bounceable(envelope, judged.scanned.findings)
+        late = Late(parts.custody, message, share, decided, head, bounceable=provable)
         outgoing = Outgoing(
             envelope.sender,
             share.recipients,
@@ -186,7 +187,7 @@ class Pipeline:
             b"".join((head, *pieces[:-1])),
         )
         if kind == "deferred" and sent.phase in UNREACHED and parts.config.gateway.next_hop_down == "custody":
-            taken = await parts.custody.take_deferred(envelope, message.raw, share, decided, head)
+            taken = await parts.custody.take_deferred(envelope, message.raw, share, decided, head, bounceable=provable)
             await parts.custody.settle(taken, [done], key)
             return Reply(250, "2.0.0", f"accepted, the next hop is down, id {envelope.id}"), "kept"
         if not await late.finish([done], key, delivered=kind == "relayed"):
@@ -237,7 +238,10 @@ class Pipeline:
         """Durable with us, then 250 whatever the first attempts say."""
         envelope = message.envelope
         head = self._head(message, judged)
-        taken = await self.parts.custody.take(envelope, message.raw, chosen.shares, decided, key, head)
+        provable = bounceable(envelope, judged.scanned.findings)
+        taken = await self.parts.custody.take(
+            envelope, message.raw, chosen.shares, decided, key, head, bounceable=provable
+        )
         self.parts.attempt_soon(taken)
         held = chosen.decision.reasons
         said = f"{decided.outcome} by {held[0].rule}" if held else "accepted for delivery"

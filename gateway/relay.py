@@ -10,28 +10,41 @@ from gateway.recorder import MessageKey
 from gateway.smtp.dialogue import Phase, RecipientReply
 from gateway.smtp.pool import Sent
 from gateway.smtp.reply import Reply
-from scanners.message import Message
+from scanners.finding import Finding
+from scanners.message import Direction, Envelope, Message
 
 UNREACHED = frozenset({Phase.WAIT, Phase.CONNECT, Phase.TLS})
 """The next hop was never asked about the message."""
 
 
 class Late:
-    """Recipients that the next hop puts off: they become ours before it gets the final dot, or nothing is delivered at all."""
+    """Recipients that the next hop puts off or refuses while it takes others: they become ours before it gets the final dot.
 
-    def __init__(self, custody: Custody, message: Message, share: Share, decided: Event, head: bytes) -> None:
+    Our queue asks again; whoever is refused then is bounced by the ordinary way, which is crash-proof. If they can't be made durable,
+    nothing is delivered at all and the client tries again.
+    """
+
+    def __init__(
+        self, custody: Custody, message: Message, share: Share, decided: Event, head: bytes, *, bounceable: bool
+    ) -> None:
         self.custody, self.message, self.share, self.decided, self.head = custody, message, share, decided, head
+        self.bounceable = bounceable
         self.taken: Taken | None = None
 
     async def before_dot(self, replies: Sequence[RecipientReply]) -> bool:
-        """Take custody of whoever got a 4xx; False if that can't be made durable."""
-        off = {each.address for each in replies if each.reply.transient}
+        """Take custody of whoever was not taken; False if that can't be made durable."""
+        off = {each.address for each in replies if not each.reply.positive}
         people = tuple(person for person in self.share.recipients if person.address in off)
         if people:
             share = replace(self.share, recipients=people)
             try:
                 self.taken = await self.custody.take_deferred(
-                    self.message.envelope, self.message.raw, share, self.decided, self.head
+                    self.message.envelope,
+                    self.message.raw,
+                    share,
+                    self.decided,
+                    self.head,
+                    bounceable=self.bounceable,
                 )
             except CustodyUnavailable:
                 return False
@@ -73,3 +86,17 @@ def answer(sent: Sent, message_id: str) -> Reply:
         return Reply(451, "4.4.1", f"no answer from the next hop, try again later [{message_id}]")
     enhanced = said.enhanced or f"{said.code // 100}.0.0"
     return Reply(said.code, enhanced, f"{said.text} [{message_id}]")
+
+
+def bounceable(envelope: Envelope, findings: Sequence[Finding]) -> bool:
+    """Whether a notice to the envelope sender hits nobody innocent: ours, or its domain passed SPF or aligned DMARC on reception."""
+    if envelope.direction is not Direction.INBOUND:
+        return True
+    domain = envelope.sender.rpartition("@")[2].lower()
+    for finding in findings:
+        about = finding.about.lower()
+        if finding.code == "auth.spf.pass" and about == domain:
+            return True
+        if finding.code == "auth.dmarc.pass" and about and (domain == about or domain.endswith("." + about)):
+            return True
+    return False

@@ -11,29 +11,24 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from audit.event import new_id
 from gateway import config as configuration
-from gateway import loading, logs, pipeline
+from gateway import loading, logs, pipeline, schedule
 from gateway.config import Config, Listener
 from gateway.context.gather import Gatherer
-from gateway.custody import Custody
+from gateway.courier import Courier
+from gateway.desk import ids, now, open_desk, outward, signer
 from gateway.hops import Hops
-from gateway.owners import Owner
-from gateway.recorder import SocketRecorder
-from gateway.routes import Routes
+from gateway.rejudging import rejudger
+from gateway.release import Releaser
 from gateway.smtp.answered import Answered
 from gateway.smtp.limits import WorkerLimits
 from gateway.smtp.parameters import Capabilities
 from gateway.smtp.pool import Pool
 from gateway.smtp.server import Server
 from gateway.smtp.users import UsersFile
-from gateway.store.blobs import FolderBlobs
-from gateway.store.database import SqlStore, sqlite_engine
-from gateway.store.sealing import load_key
-from gateway.treatments.sign import Signer, load_signer
 from scanners.attachments.cache import Cache
 from scanners.attachments.opener import AttachmentOpener
 from scanners.attachments.poison import PoisonTable
@@ -42,16 +37,6 @@ from scanners.resolver import CachingResolver
 
 STOP_S = 25.0
 """Messages whose data has ended are finished within this; below the supervisor's own patience."""
-
-
-def ids() -> str:
-    """A ULID of now."""
-    return new_id(time.time_ns() // 1_000_000, os.urandom(10))
-
-
-def now() -> datetime:
-    """The time of day."""
-    return datetime.now(UTC)
 
 
 def offered(config: Config, hops: Hops, pool: Pool) -> Callable[[], Capabilities]:
@@ -64,13 +49,6 @@ def offered(config: Config, hops: Hops, pool: Pool) -> Callable[[], Capabilities
         return Capabilities(all(each.smtputf8 for each in seen), all(each.dsn for each in seen), min(sizes, default=0))
 
     return capabilities
-
-
-def signer_of(config: Config) -> Signer | None:
-    """The DKIM signer of what leaves, if one is configured. Raises KeyUnusable."""
-    if not config.dkim.domain or config.dkim.key_file is None:
-        return None
-    return load_signer(config.dkim.domain, config.dkim.selector, config.dkim.key_file)
 
 
 def listener_tls(listener: Listener) -> ssl.SSLContext | None:
@@ -103,32 +81,43 @@ async def serve(
             Cache(config.gateway.attachment_cache_mb * 1_000_000),
             poison,
         )
-        recorder = SocketRecorder(state / "run" / "keeper.sock", f"worker-{slot}", time.monotonic)
-        await recorder.open()
-        stack.push_async_callback(recorder.close)
-        store = await SqlStore.open(sqlite_engine(state / "state.db"), load_key(state / "keys" / "store.key"))
-        stack.push_async_callback(store.close)
-        owner = Owner(state / "run" / "owners", ids())
-        stack.callback(owner.close)
-        custody = Custody(store, FolderBlobs(state / "custody"), recorder, clock=now, ids=ids, owner=owner.name)
+        judge = loading.build(config, resolver, opener)
+        gather = Gatherer.of(config, lambda: datetime.now().astimezone())
+        desk = await stack.enter_async_context(open_desk(config, f"worker-{slot}"))
         pool = Pool(hostname=config.gateway.hostname, clock=time.monotonic, resolver=resolver)
         stack.push_async_callback(pool.close)
         hops = Hops()
+        courier = Courier(
+            desk.custody,
+            pool,
+            outward(config, desk.routes, hops),
+            desk.notices,
+            schedule.parse(schedule.DEFAULT),
+            clock=time.monotonic,
+            log=log,
+            releaser=Releaser(
+                desk.custody,
+                rejudger(judge, gather, time.monotonic, monitor=config.gateway.mode == "monitor"),
+                desk.routes,
+            ),
+            judge_version=judge.version,
+        )
+        stack.push_async_callback(courier.drain)
         parts = pipeline.Parts(
             config=config,
-            judge=loading.build(config, resolver, opener),
-            recorder=recorder,
+            judge=judge,
+            recorder=desk.recorder,
             pool=pool,
-            custody=custody,
-            routes=Routes.of(config.routes),
+            custody=desk.custody,
+            routes=desk.routes,
             hops=hops,
-            gather=Gatherer.of(config, lambda: datetime.now().astimezone()),
-            attempt_soon=lambda taken: None,
+            gather=gather,
+            attempt_soon=courier.attempt_soon,
             clock=time.monotonic,
             now=now,
             ids=ids,
             log=log,
-            signer=signer_of(config),
+            signer=signer(config),
         )
         receiver = pipeline.Pipeline(parts)
         limits, answered = WorkerLimits.of(config.limits, time.monotonic), Answered(time.monotonic)
