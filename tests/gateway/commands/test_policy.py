@@ -1,0 +1,159 @@
+"""sealgate policy test, check, explain, diff, replay."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from audit.reader import Stored
+from gateway.cli import main
+from gateway.commands.replay import Changed, kept_of, report, span_s
+from policies.decision import Disposition
+from policies.replay import compare_kept
+from policies.rule import Ruleset
+from tests.gateway.commands.policy_files import RULE, configured, saved
+from tests.policies.world import rule, rules
+
+SMALL = RULE.replace("MIN", "2KB")
+
+
+def test_test_says_what_would_happen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, mail = configured(tmp_path), saved(tmp_path)
+    arguments = ["policy", "test", str(mail), "--config", str(config)]
+    assert main(arguments) == 0
+    assert (
+        "APPROVE 待审批   处理 treatments: notify-sender   因 because: outbound-company-words"
+        in capsys.readouterr().out
+    )
+    assert main([*arguments, "--expect", "approve"]) == 0
+    assert main([*arguments, "--expect", "reject"]) == 1
+    assert main([*arguments, "--to", "wang@corp.test", "--expect", "deliver"]) == 0
+
+
+def test_check_runs_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path, SMALL)
+    assert main(["policy", "check", "--config", str(config)]) == 0
+    assert "(1 of your own)" in capsys.readouterr().out
+
+
+def test_check_names_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path, RULE.replace("MIN", "1MB"))
+    assert main(["policy", "check", "--config", str(config)]) == 1
+    text = capsys.readouterr().err
+    assert "10-own.toml:7:1" in text
+    assert "should give approve but gave no-match; missed: size in bytes" in text
+    (tmp_path / "policies.d" / "10-own.toml").write_text(SMALL.replace("recipient.outside", "recipient.outsid"))
+    assert main(["policy", "check", "--config", str(config)]) == 1
+    assert 'did you mean "recipient.outside"?' in capsys.readouterr().err
+
+
+def test_check_warns_of_exceptions_that_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = '[[allow]]\nlist = "big-mail"\nsender = "corp.test"\nauth = "relay"\nreason = "x"\nexpires = 2020-01-01\n'
+    config = configured(tmp_path, SMALL.replace("[[rule]]", entry + "[[rule]]", 1))
+    assert main(["policy", "check", "--config", str(config)]) == 0
+    assert "ended on 2020-01-01" in capsys.readouterr().err
+
+
+def test_explain_in_plain_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path, SMALL)
+    assert main(["policy", "explain", "big-mail", "--config", str(config)]) == 0
+    text = capsys.readouterr().out
+    for line in (
+        "大邮件 / Large mail",
+        "邮件大小（字节，可写 10MB）至少 2000",
+        "则 扣下，等待审批 / then hold for approval",
+        "approvers group:boss",
+    ):
+        assert line in text
+    assert main(["policy", "explain", "--config", str(config)]) == 0
+    assert "malware" in capsys.readouterr().out
+    assert main(["policy", "explain", "nope", "--config", str(config)]) == 1
+
+
+def test_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path, SMALL)
+    draft = tmp_path / "draft.toml"
+    draft.write_text(SMALL.replace("2KB", "4KB"), encoding="utf-8")
+    old = str(tmp_path / "policies.d")
+    assert main(["policy", "diff", old, old, "--config", str(config)]) == 0
+    capsys.readouterr()
+    assert main(["policy", "diff", old, str(draft), "--config", str(config)]) == 1
+    text = capsys.readouterr().out
+    assert "~ big-mail" in text
+    assert "- " in text
+    assert "at least 4000" in text
+    draft.write_text('schema = 1\n[[disable]]\nrule = "malware"\nreason = "test"\n', encoding="utf-8")
+    assert main(["policy", "diff", old, str(draft), "--config", str(config)]) == 1
+    text = capsys.readouterr().out
+    assert "- malware" in text
+    assert "- big-mail" in text
+
+
+def test_replay_without_a_log_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path)
+    assert main(["policy", "replay", "--draft", str(tmp_path / "policies.d"), "--config", str(config)]) == 2
+    assert "no log yet" in capsys.readouterr().err
+    assert main(["policy", "replay", "--draft", str(tmp_path), "--since", "soon", "--config", str(config)]) == 2
+
+
+def record(
+    *codes: str, matched: tuple[str, ...] = (), version: str = "", disposition: str = "deliver", **more: object
+) -> dict:
+    return {
+        "type": "message.decided", "time": datetime(2026, 11, 20, tzinfo=UTC).isoformat(), "msg": "M1", "dir": "out", "listener": "out",
+        "policy": {"version": version, "disposition": disposition, "matched": list(matched)},
+        "findings": [{"code": code, "part": "1", "count": 2} for code in codes], "read": {"size": 100, "recipients": 1}, **more,
+    }  # fmt: skip
+
+
+NOTHING = Ruleset()
+REPLAYS = [
+    ('"malware.clamav"', record("malware.clamav"), ("r",), ()),
+    ('"malware.clamav"', record(), (), ()),
+    ('"malware.clamav"', record(findings_more=3), (), ("malware.clamav",)),
+    ('{ finding = "content.identifier.cn_id18", min_count = 2 }', record("content.identifier.cn_id18"), ("r",), ()),
+    ('{ finding = "content.identifier.cn_id18", min_count = 3 }', record("content.identifier.cn_id18"), (), ()),
+    ('{ finding = "content.dictionary.bank", min_score = 8 }', record("content.dictionary.bank"), (), ("content.dictionary.bank",)),
+    ('{ all = ["malware.clamav", "recipient.outside"] }', record("malware.clamav"), (), ("recipient.outside",)),
+    ('{ all = ["malware.clamav", "recipient.outside"] }', record(), (), ()),
+    ('{ fact = "subject", contains = "x" }', record(), (), ("subject",)),
+    ('{ all = ["malware.clamav", { fact = "size", max = 200 }] }', record("malware.clamav"), ("r",), ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("when", "line", "gained", "unsure"), REPLAYS)
+def test_a_draft_is_judged_on_kept_facts_only(
+    when: str, line: dict, gained: tuple[str, ...], unsure: tuple[str, ...]
+) -> None:
+    difference = compare_kept(NOTHING, rules(rule(when)), kept_of(line))
+    assert (difference.gained if difference else ()) == gained
+    assert tuple(fact for _, facts in (difference.unsure if difference else ()) for fact in facts) == unsure
+
+
+def test_what_the_current_rules_did_is_known_from_the_log() -> None:
+    current = rules(rule('{ fact = "subject", contains = "x" }'))
+    line = record(matched=("r",), version=current.version, disposition="approve")
+    assert compare_kept(current, current, kept_of(line)) is None
+    gone = compare_kept(current, NOTHING, kept_of(line))
+    assert gone is not None
+    assert (gone.lost, gone.before, gone.after) == (("r",), Disposition.APPROVE, Disposition.DELIVER)
+
+
+def test_the_report_counts_rules_and_people_and_lists_mails() -> None:
+    line = record("malware.clamav")
+    difference = compare_kept(NOTHING, rules(rule('"malware.clamav"')), kept_of(line))
+    assert difference is not None
+    text = "\n".join(report(10, 0, [Changed(Stored(1, b"", line), difference)], {"M1": "z***@corp.test"}))
+    for part in (
+        "10 mails, 1 would change, 0 only a rescan",
+        "held or refused: 0 -> 1",
+        "+ r  1",
+        "people: z***@corp.test ×1",
+        "deliver -> approve",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("12h", 43200), ("7d", 604800), ("2w", 1209600)])
+def test_spans(text: str, seconds: int) -> None:
+    assert span_s(text) == seconds
