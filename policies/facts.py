@@ -483,6 +483,8 @@ FACTS: Mapping[str, Fact] = {
 """Every fact a rule may name."""
 
 
-def reference() -> list[tuple[str, str, Title, tuple[str, ...]]]:
-    """Name, kind, title and allowed values of every fact, for the reference page."""
-    return [(fact.name, fact.kind.value, fact.title, fact.values) for fact in FACTS.values()]
+def reference() -> str:
+    """The page of everything a rule may name (docs/reference/facts.md), but for the findings, which have a page of their own."""
+    from policies.reference import page  # the page also explains comparisons and lists, which are built on this module
+
+    return page()
