@@ -255,9 +255,9 @@ class Custody:
     async def tidy(self, message_ids: set[str]) -> None:
         """Destroy messages whose deliveries are all finished and past their time: key and rows first, then the blob, unreadable by
         then."""
-        for message_id in sorted(message_ids):
-            if await self.store.forget(message_id, self._clock()):
-                await self.blobs.delete(message_id)
+        if message_ids:
+            gone = await self.store.forget(message_ids, self._clock())
+            await self.blobs.delete(*sorted(gone))
 
     def attempt_action(self) -> Action:
         """What takes a queued delivery for this process."""

@@ -92,8 +92,7 @@ class Sweeper:
         for start in range(0, len(old), MAX_BATCH):
             batch = old[start : start + MAX_BATCH]
             orphans = set(batch) - await custody.store.keyed(batch)
-            for name in sorted(orphans):
-                await custody.blobs.delete(name)
+            await custody.blobs.delete(*sorted(orphans))
             removed += len(orphans)
         return removed
 

@@ -27,8 +27,8 @@ class FolderBlobs:
     async def get(self, name: str) -> bytes | None:
         return await self._run(self._get, name)
 
-    async def delete(self, name: str) -> None:
-        await self._run(self._delete, name)
+    async def delete(self, *names: str) -> None:
+        await self._run(self._delete, names)
 
     async def names(self) -> tuple[str, ...]:
         return await self._run(self._names)
@@ -64,9 +64,10 @@ class FolderBlobs:
         except FileNotFoundError:
             return None
 
-    def _delete(self, name: str) -> None:
+    def _delete(self, names: Iterable[str]) -> None:
         # A crash after the unlink and before it is durable brings the blob back; the sweeper removes it again.
-        self._path(name).unlink(missing_ok=True)
+        for name in names:
+            self._path(name).unlink(missing_ok=True)
 
     def _names(self) -> tuple[str, ...]:
         if not self._folder.is_dir():

@@ -121,19 +121,20 @@ class SqlStore:
         return await self._write(work)
 
     async def save(self, changes: Sequence[Change]) -> tuple[bool, ...]:
-        return await self._write(lambda connection: tuple(self._save_one(connection, change) for change in changes))
+        def work(connection: Connection) -> tuple[bool, ...]:
+            boxes = self._boxes(connection, {change.before.message_id for change in changes})
+            return tuple(self._save_one(connection, change, boxes.get(change.before.message_id)) for change in changes)
 
-    def _save_one(self, connection: Connection, change: Change) -> bool:
+        return await self._write(work)
+
+    def _save_one(self, connection: Connection, change: Change, box: MessageBox | None) -> bool:
         before, first = change.before, change.after[0]
         if first.id != before.id or first.version <= before.version:
             raise ValueError("the first of the new deliveries keeps the id and has a later version")
-        wrapped = connection.scalar(select(MESSAGE.c.wrapped).where(MESSAGE.c.id == before.message_id))
-        if wrapped is None:
+        if box is None:
             return False
-        box = self._key.unwrap(before.message_id, wrapped)
-        row = self._row(box, first)
         same = (DELIVERY.c.id == before.id) & (DELIVERY.c.version == before.version)
-        if connection.execute(update(DELIVERY).where(same).values(row)).rowcount != 1:
+        if connection.execute(update(DELIVERY).where(same).values(self._row(box, first))).rowcount != 1:
             return False
         if len(change.after) > 1:
             sender = self._open_held(box, connection, before.message_id).envelope.sender
@@ -141,6 +142,12 @@ class SqlStore:
             connection.execute(delete(ADDRESS).where(ADDRESS.c.delivery_id == before.id))
             connection.execute(insert(ADDRESS), self._tokens(sender, change.after))
         return True
+
+    def _boxes(self, connection: Connection, message_ids: Collection[str]) -> dict[str, MessageBox]:
+        query = select(MESSAGE.c.id, MESSAGE.c.wrapped).where(
+            MESSAGE.c.id.in_(sorted(message_ids)) & MESSAGE.c.wrapped.is_not(None)
+        )
+        return {name: self._key.unwrap(name, wrapped) for name, wrapped in connection.execute(query)}
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         found = await self._select(_rows().where(DELIVERY.c.id == delivery_id))
@@ -204,22 +211,21 @@ class SqlStore:
         query = select(MESSAGE.c.id).where(MESSAGE.c.id.in_(sorted(message_ids)) & MESSAGE.c.wrapped.is_not(None))
         return frozenset(await self._read(lambda connection: tuple(connection.scalars(query))))
 
-    async def forget(self, message_id: str, now: datetime) -> bool:
-        def work(connection: Connection) -> bool:
-            mine = DELIVERY.c.message_id == message_id
-            alive = select(DELIVERY.c.id).where(mine & _wanted_at(now))
-            if connection.execute(alive.limit(1)).first():
-                return False
-            ids = select(DELIVERY.c.id).where(mine)
-            told = select(DELIVERY.c.id).where(mine & (DELIVERY.c.state != State.SWEPT.value))
-            whole = connection.execute(told.limit(1)).first() is None
-            connection.execute(delete(ADDRESS).where(ADDRESS.c.delivery_id.in_(ids)))
-            connection.execute(delete(DELIVERY).where(mine))
-            if whole:  # nobody was ever told of it: its id may come again
-                connection.execute(delete(MESSAGE).where(MESSAGE.c.id == message_id))
-            else:
-                connection.execute(update(MESSAGE).where(MESSAGE.c.id == message_id).values(wrapped=None, sealed=None))
-            return True
+    async def forget(self, message_ids: Collection[str], now: datetime) -> frozenset[str]:
+        def work(connection: Connection) -> frozenset[str]:
+            def named(condition: "ColumnElement[bool]", names: Collection[str]) -> set[str]:
+                mine = DELIVERY.c.message_id.in_(sorted(names))
+                return set(connection.scalars(select(DELIVERY.c.message_id).where(mine & condition).distinct()))
+
+            gone = set(message_ids) - named(_wanted_at(now), message_ids)
+            untold = gone - named(DELIVERY.c.state != State.SWEPT.value, gone)  # its id may come again
+            rows = DELIVERY.c.message_id.in_(sorted(gone))
+            connection.execute(delete(ADDRESS).where(ADDRESS.c.delivery_id.in_(select(DELIVERY.c.id).where(rows))))
+            connection.execute(delete(DELIVERY).where(rows))
+            connection.execute(delete(MESSAGE).where(MESSAGE.c.id.in_(sorted(untold))))
+            told = MESSAGE.c.id.in_(sorted(gone - untold))
+            connection.execute(update(MESSAGE).where(told).values(wrapped=None, sealed=None))
+            return frozenset(gone)
 
         return await self._write(work)
 

@@ -113,10 +113,11 @@ class Store(Protocol):
         """The message, or None when unknown or destroyed."""
         ...
 
-    async def forget(self, message_id: str, now: datetime) -> bool:
-        """Destroy the message's key and rows if every delivery of it is terminal and past its ``due``. True when it is gone.
+    async def forget(self, message_ids: Collection[str], now: datetime) -> frozenset[str]:
+        """Destroy key and rows of those messages of which every delivery is terminal and past its ``due``; says which are gone.
 
-        The id stays taken, unless all of it was swept."""
+        Their ids stay taken, but for messages of which all was swept.
+        """
         ...
 
     async def forgettable(self, now: datetime, limit: int) -> tuple[str, ...]:
@@ -159,8 +160,8 @@ class Blobs(Protocol):
         """None: no such blob."""
         ...
 
-    async def delete(self, name: str) -> None:
-        """No error when it is not there."""
+    async def delete(self, *names: str) -> None:
+        """No error for one that is not there."""
         ...
 
     async def names(self) -> tuple[str, ...]:
