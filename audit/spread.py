@@ -9,6 +9,7 @@ import msgspec
 
 from audit.event import ENVELOPE, MAX_PARTS, SPLIT_ABOVE, Event, EventTooLarge, derived_id
 
+PART = "message.part"
 MAX_SECRET = 4096
 """Characters of one sealed text: no address, subject or reply worth reading is longer; the whole stands under a commitment."""
 _FIXED = 1024
@@ -89,7 +90,7 @@ def _page(event: Event, number: int, atoms: Sequence[_Atom], pages: int) -> Even
     return replace(
         event,
         id=derived_id(event.id, f"part {number}"),
-        type="message.part",
+        type=PART,
         reason="",
         public=public,
         sealed=sealed,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from audit.log import LogDamaged
 from audit.reader import LogView, Stored
+from audit.spread import PART
 from gateway import config as configuration
 from gateway.config import Config
 from gateway.intents import DECIDED
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         found = _public(view, wanted)
         if wanted.sealed:
             return _run_sealed(config, arguments, view, wanted, found)
-        return _print((stored, {}) for stored in islice(found, arguments.limit))
+        return _print((stored[0], {}) for stored in islice(found, arguments.limit))
     except (NotEntitled, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -105,13 +106,19 @@ def parse_since(text: str, now: datetime) -> datetime | None:
     return at.astimezone() if at.tzinfo is None else at
 
 
-def _public(view: LogView, wanted: Wanted) -> Iterator[Stored]:
-    """Decided messages, newest first, that fit as far as that is public."""
+def _public(view: LogView, wanted: Wanted) -> Iterator[list[Stored]]:
+    """Decided messages, newest first, that fit as far as that is public; each with its continuations, which stand behind it."""
+    parts: list[Stored] = []
     for stored in view.backwards():
         if wanted.since is not None and stored.at < wanted.since:
             return
+        if stored.text("type") == PART:
+            parts.insert(0, stored)
+            continue
+        mine = [part for part in parts if part.text("prev") == stored.text("id")]
+        parts = []
         if stored.text("type") == DECIDED and (not wanted.verdict or wanted.verdict in _verdicts(stored)):
-            yield stored
+            yield [stored, *mine]
 
 
 def _verdicts(stored: Stored) -> set[str]:
@@ -121,7 +128,7 @@ def _verdicts(stored: Stored) -> set[str]:
 
 
 def _run_sealed(
-    config: Config, arguments: argparse.Namespace, view: LogView, wanted: Wanted, found: Iterator[Stored]
+    config: Config, arguments: argparse.Namespace, view: LogView, wanted: Wanted, found: Iterator[list[Stored]]
 ) -> int:
     if not arguments.purpose:
         raise NotEntitled("say why sealed fields are opened: --purpose TEXT 请用 --purpose 注明目的")
@@ -131,10 +138,13 @@ def _run_sealed(
 
         def matching() -> Iterator[tuple[Stored, dict[str, str | None]]]:
             while batch := list(islice(found, LINES_AT_ONCE)):
-                lines = [stored.line for stored in batch]
+                lines = [stored.line for message in batch for stored in message]
                 origin = view.identity.origin
-                records = keeper.opened(origin, lines, SLOTS, person.name, person.role, arguments.purpose, query)
-                yield from (pair for pair in zip(batch, records, strict=True) if _fits(wanted, pair[1]))
+                records = iter(keeper.opened(origin, lines, SLOTS, person.name, person.role, arguments.purpose, query))
+                for message in batch:
+                    record = {name: text for _ in message for name, text in next(records).items()}
+                    if _fits(wanted, record):
+                        yield message[0], record
 
         return _print(islice(matching(), arguments.limit))
 

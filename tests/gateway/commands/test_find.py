@@ -1,13 +1,16 @@
 """sealgate find."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from audit.event import Secret
 from audit.reader import LogView
 from gateway.commands import find
-from tests.fakes.keeper import keeper
+from tests.audit.events import decided
+from tests.fakes.keeper import keeper, recorder
 from tests.gateway.commands.logged import call, call_beside, code, fill, write_config
 
 
@@ -77,3 +80,18 @@ def test_times() -> None:
     for bad in ("x", "10", "1y", "2026-13-01", "９d"):
         with pytest.raises(ValueError, match="--since"):
             find.parse_since(bad, now)
+
+
+async def test_recipients_that_went_into_a_continuation_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path)
+    people = [f"person{number}@{'long' * 50}.example" for number in range(100)]
+    event = replace(decided(1), sealed={f"to{number}": Secret(person, person) for number, person in enumerate(people)})
+    async with keeper(tmp_path / "state") as socket:
+        async with recorder(socket) as log:
+            receipt = await log.record([event, decided(2)], await log.message_key(people))
+        assert LogView.open(tmp_path / "state" / "audit").entry(receipt.index + 1).text("type") == "message.part"
+        asked = ("--to", "person99@", "--purpose", "p", "--as", "li", "--code", code())
+        assert await call_beside(find, config, *asked) == 0
+    assert event.msg in capsys.readouterr().out

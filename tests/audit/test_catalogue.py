@@ -1,0 +1,20 @@
+"""Every type that the gateway writes has its sentence."""
+
+import re
+from pathlib import Path
+
+from audit.catalogue import TYPES
+
+ROOT = Path(__file__).parents[2] / "gateway"
+TYPE = re.compile(r'"((?:message|session|hold|quarantine|admin|config|policy|audit|privacy|delivery)\.[a-z_]+)"')
+
+
+def test_types_in_the_code_are_in_the_catalogue() -> None:
+    known = {item.name for item in TYPES}
+    assert len(known) == len(TYPES)
+    for path in ROOT.rglob("*.py"):
+        assert set(TYPE.findall(path.read_text("utf-8"))) <= known, path
+
+
+def test_both_languages() -> None:
+    assert all(item.zh and item.en for item in TYPES)
