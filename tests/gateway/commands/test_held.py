@@ -1,0 +1,238 @@
+"""sealgate held, queue and operator, on a real store; the log is reached by a keeper or not at all."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pyotp
+import pytest
+
+from gateway import config as configuration
+from gateway import listing
+from gateway.cli import main
+from gateway.custody import Custody
+from gateway.delivery import Addressee, State
+from gateway.desk import ids, now, open_store
+from gateway.store.blobs import FolderBlobs
+from policies.decision import Disposition
+from tests.fakes.recorder import FakeRecorder
+from tests.gateway.samples import RAW, decided, decision, delivery, envelope, reason, share
+
+SETTINGS = """
+[gateway]
+hostname = "gw.test"
+local_domains = ["corp.test"]
+
+[[listener]]
+name = "outbound"
+bind = "127.0.0.1:0"
+direction = "outbound"
+clients = ["127.0.0.0/8"]
+
+[[route]]
+recipients = "*"
+to = "smtp://127.0.0.1:9"
+
+[[operator]]
+name = "wang"
+address = "wang@corp.test"
+groups = ["sales-managers"]
+totp_file = "state/keys/operators/wang.totp"
+
+[[operator]]
+name = "zhang"
+address = "zhang@corp.test"
+totp_file = "state/keys/operators/zhang.totp"
+"""
+
+
+@pytest.fixture
+def settings(tmp_path) -> Path:
+    path = tmp_path / "sealgate.toml"
+    path.write_text(SETTINGS)
+    return path
+
+
+def keep(settings: Path, what=None) -> str:
+    """Take one message as a worker would."""
+    config = configuration.load(settings)
+
+    async def work() -> str:
+        store = await open_store(config)
+        recorder = FakeRecorder()
+        blobs = FolderBlobs(config.gateway.state_dir / "custody")
+        custody = Custody(store, blobs, recorder, clock=now, ids=ids, owner="test")
+        of = envelope(ids(), recipients=("planted-buyer@acme.example",))
+        shares = (
+            share(what or decision(reason(approvers=("group:sales-managers",))), ("planted-buyer@acme.example",)),
+        )
+        await custody.take(of, RAW, shares, decided(of.id, ids()), await recorder.message_key([]))
+        await store.close()
+        return of.id
+
+    return asyncio.run(work())
+
+
+def test_list_and_show_mask_addresses_and_say_what_to_do(settings, capsys):
+    message_id = keep(settings)
+    assert main(["held", "list", "--config", str(settings)]) == 0
+    listed = capsys.readouterr().out
+    assert message_id in listed
+    assert "z***@corp.test -> p***@acme.example" in listed
+    assert main(["held", "show", message_id, "--config", str(settings)]) == 0
+    shown = capsys.readouterr().out
+    assert "group:sales-managers" in shown
+    assert f"sealgate held release {message_id}" in shown
+    assert "planted" not in listed + shown
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--rule", "outbound-contract-price"], True),
+        (["--rule", "other"], False),
+        (["--address", "Planted-Buyer@acme.example"], True),
+        (["--address", "nobody@acme.example"], False),
+    ],
+)
+def test_list_finds_by_rule_and_address(settings, capsys, words, found):
+    message_id = keep(settings)
+    assert main(["held", "list", *words, "--config", str(settings)]) == 0
+    assert (message_id in capsys.readouterr().out) is found
+
+
+def test_queue_list_goes_page_by_page(settings, capsys):
+    kept = {keep(settings, decision(reason(disposition=Disposition.QUARANTINE))) for _ in range(3)}
+    seen, after = set(), ""
+    for _ in range(3):
+        assert (
+            main(
+                ["queue", "list", "--state", "quarantined", "--limit", "1", "--after", after, "--config", str(settings)]
+            )
+            == 0
+        )
+        lines = capsys.readouterr().out.splitlines()
+        seen.add(lines[0].split()[1])
+        after = lines[-1].split()[-1]
+    assert seen == kept
+
+
+def test_what_is_not_there_is_said(settings, capsys):
+    for command in ("held", "queue"):
+        assert main([command, "show", "01KAMZ3W8Q0000000000000M99", "--config", str(settings)]) == 2
+        assert "sealgate trace" in capsys.readouterr().err
+
+
+def test_a_code_is_never_an_argument(settings, capsys):
+    with pytest.raises(SystemExit):
+        main(["held", "release", "X", "--operator", "wang", "--code", "123456", "--config", str(settings)])
+    assert "--code" in capsys.readouterr().err
+
+
+def test_operator_add_makes_a_secret_once(settings, capsys, tmp_path):
+    words = [
+        "operator",
+        "add",
+        "li.na",
+        "--address",
+        "li.na@corp.test",
+        "--group",
+        "lawyers",
+        "--config",
+        str(settings),
+    ]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    secret = tmp_path / "state" / "keys" / "operators" / "li.na.totp"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    assert f"secret={secret.read_text().strip()}" in said
+    settings.write_text(SETTINGS + said[said.index("[[operator]]") :])
+    added = configuration.load(settings).operators[-1]
+    assert (added.name, added.groups, added.totp_file) == ("li.na", ("lawyers",), secret)
+    assert main(words) == 1
+    assert "already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "../x", ".hidden", "名", "A B", "x" * 65])
+def test_operator_names_are_plain(settings, name):
+    assert main(["operator", "add", name, "--config", str(settings)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("zhang@corp.test", "z***@corp.test"), ("", "<>"), ("a@\x1b[31m.test", "a***@?[31m.test"), ("noat", "***@noat")],
+)
+def test_masks(address, shown):
+    assert listing.mask(address) == shown
+
+
+def test_a_reply_that_repeats_the_address_is_masked():
+    row = replace(delivery(), recipients=(Addressee("secret@x.test", reply="550 5.1.1 <secret@x.test> unknown"),))
+    shown = "\n".join(listing.page(replace(row, state=State.UNDELIVERABLE), _held(row)))
+    assert "secret" not in shown
+    assert "550 5.1.1" in shown
+
+
+def _held(row):
+    from gateway.store.protocol import Held
+
+    return Held(envelope(row.message_id), row.message_id, 1)
+
+
+@pytest.fixture
+def keeper(settings):
+    """A real keeper on the same state."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway.keeper", "--config", str(settings)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    socket = settings.parent / "state" / "run" / "keeper.sock"
+    end = time.monotonic() + 20
+    while not socket.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    if not socket.exists():
+        process.kill()
+        pytest.fail(f"the keeper did not start: {process.communicate()[0][-2000:]!r}")
+    yield
+    process.terminate()
+    process.communicate()
+
+
+def run(settings: Path, *words: str, code: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", *words, "--code", "-", "--config", str(settings)],
+        input=code + "\n", capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def secret_of(settings: Path, name: str) -> str:
+    path = settings.parent / "state" / "keys" / "operators" / f"{name}.totp"
+    if not path.exists():
+        assert main(["operator", "add", name, "--config", str(settings)]) == 0
+    return path.read_text().strip()
+
+
+def test_only_a_proven_and_entitled_person_changes_anything(settings, keeper):
+    message_id = keep(settings)
+    secret, own = secret_of(settings, "wang"), secret_of(settings, "zhang")
+    status, said = run(settings, "held", "release", message_id, "--operator", "wang", code="000000")
+    assert (status, "not right" in said) == (1, True)
+    status, said = run(settings, "held", "reject", message_id, "--operator", "zhang", code=pyotp.TOTP(own).now())
+    assert (status, "own mail" in said) == (1, True), said
+    code = pyotp.TOTP(secret).now()
+    status, said = run(settings, "held", "reject", message_id, "--operator", "wang", "--comment", "no", code=code)
+    assert (status, f"rejected 已拒绝 {message_id}" in said) == (0, True), said
+    status, said = run(settings, "queue", "delete", message_id, "--operator", "wang", code=code)
+    assert (status, "used before" in said) == (1, True), "a code is taken once"
+
+
+def test_without_the_log_nothing_is_changed(settings):
+    message_id = keep(settings)
+    secret = secret_of(settings, "wang")
+    status, said = run(settings, "held", "reject", message_id, "--operator", "wang", code=pyotp.TOTP(secret).now())
+    assert (status, "审计" in said) == (1, True), said
