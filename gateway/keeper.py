@@ -7,6 +7,7 @@ talk to it over ``run/keeper.sock`` (gateway.keeper_protocol).
 import argparse
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -26,6 +27,7 @@ from audit.signer import Signer, load_secret
 from gateway import config as configuration
 from gateway import logs
 from gateway.config import Config
+from gateway.keeper_connection import Connection
 from gateway.keeper_verbs import handle
 from gateway.keeping import Keeper, Surroundings
 
@@ -74,6 +76,7 @@ async def serve(
     surroundings: Surroundings,
     stopping: asyncio.Event,
     reserve_bytes: int = RESERVE_BYTES,
+    publish_s: float = PUBLISH_S,
 ) -> None:
     """Keep the log until ``stopping``. Raises LogDamaged, LogLocked, KeysUnreadable, OSError, ValueError."""
     where = paths(config.gateway.state_dir)
@@ -84,13 +87,16 @@ async def serve(
     try:
         store = KeyStore(where.erasable, where.kek, surroundings.random)
         try:
-            keeper = Keeper(book, store, config.gateway.hostname, surroundings, log, handle)
+            keeper = Keeper(book, store, config.gateway.hostname, surroundings, log)
             keeper.start()
-            server = await asyncio.get_running_loop().create_unix_server(keeper.connection, sock=_bind(where.socket))
+            numbers = itertools.count(1)
+            server = await asyncio.get_running_loop().create_unix_server(
+                lambda: Connection(keeper, next(numbers), handle), sock=_bind(where.socket)
+            )
             try:
                 while not stopping.is_set():
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(PUBLISH_S):
+                        async with asyncio.timeout(publish_s):
                             await stopping.wait()
                     await keeper.tick()
             finally:

@@ -14,6 +14,7 @@ from audit.log import Entry
 from audit.sealing import SlotError, derive, open_slot, subject_leaf, subject_of
 from audit.tiles import TileError
 from gateway.intents import LineHead
+from gateway.keeper_connection import Connection
 from gateway.keeper_protocol import (
     MAX_ADDRESSES,
     MAX_FRAME,
@@ -38,7 +39,7 @@ from gateway.keeper_protocol import (
     Unsealed,
     Welcome,
 )
-from gateway.keeping import Connection, Job, Keeper, checked
+from gateway.keeping import Job, Keeper, checked
 
 RETENTIONS = frozenset({"smtp", "admin"})
 """Retention classes a worker may seal under."""

@@ -1,16 +1,15 @@
 """What the keeper does: takes events in, commits them in groups as fast as the disk allows, hands out keys, opens what is sealed."""
 
 import asyncio
-import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, cast
+from typing import Protocol
 
 import msgspec
 
@@ -23,7 +22,7 @@ from audit.log import Entry, Log
 from audit.sealing import MessageKey, commitments, seal, subject_of
 from audit.tiles import TileError
 from gateway.intents import Intent, Intents, LineHead, Snapshot
-from gateway.keeper_protocol import Base, Forget, Frames, Lease, ProtocolError, Request, Retire, decode_request, encode
+from gateway.keeper_protocol import Base, Forget, Lease, Retire
 
 LEASE_S = 600.0
 """No leaf of a lease is used later than this, so that erasing knows which leases may be alive."""
@@ -31,8 +30,6 @@ RETIRE_S = 5.0
 """Wait for a worker to drop a lease before an erasure is put off."""
 MAX_WAITING = 64 * 1024 * 1024
 """Bytes of events waiting for the disk, from all workers: beyond it the keeper stops reading until a commit is done."""
-MAX_CONNECTIONS = 512
-"""Workers, queue, console and commands of one node."""
 INTENTS = "intents.json"
 KEEPER = Actor("system", "keeper")
 _decode_head: Callable[[bytes], LineHead] = msgspec.json.Decoder(LineHead).decode
@@ -46,6 +43,26 @@ class Surroundings:
     clock: Callable[[], float]
     random: Callable[[int], bytes]
     die: Callable[[], None]
+
+
+class Client(Protocol):
+    """A connection, as the keeper sees it."""
+
+    def send(self, message: Base) -> None:
+        """Dropped when the connection is gone."""
+        ...
+
+    def pause(self) -> None:
+        """Read no more from it for now."""
+        ...
+
+    def resume(self) -> None:
+        """Read on."""
+        ...
+
+    def close(self) -> None:
+        """Flush and end."""
+        ...
 
 
 @dataclass(slots=True)
@@ -79,12 +96,10 @@ class Keeper:
         node: str,
         around: Surroundings,
         logger: logging.Logger,
-        handle: "Callable[[Connection, Request], None]",
     ) -> None:
         self.log, self.store, self.node, self.around, self.logger = log, store, node, around, logger
-        self.handle = handle
         self.intents = Intents({})
-        self.connections: dict[int, Connection] = {}
+        self.connections: dict[int, Client] = {}
         self.leases: dict[tuple[str, str, int], tuple[int, float]] = {}
         self.grants: dict[str, int] = {}
         self._waiting: deque[Job] = deque()
@@ -94,7 +109,6 @@ class Keeper:
         self._queue: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._commit_forever, name="commit", daemon=True)
         self._loop = asyncio.get_running_loop()
-        self._numbers = 0
         self._own: OwnLease | None = None
         self._retired: dict[tuple[str, str, int], asyncio.Event] = {}
         self._seen = log.size
@@ -295,11 +309,6 @@ class Keeper:
 
     # -- connections and leases
 
-    def connection(self) -> "Connection":
-        """Protocol factory."""
-        self._numbers += 1
-        return Connection(self, self._numbers)
-
     def lease(self, owner: int, request: int, retention: str) -> Lease:
         """A fresh lease; its high-water mark is durable before this returns."""
         month = self.around.now().strftime("%Y-%m")
@@ -346,86 +355,6 @@ class Keeper:
         """Somebody was erased."""
         for connection in self.connections.values():
             connection.send(Forget())
-
-
-class Connection(asyncio.Protocol):
-    """One worker's connection: cuts frames, answers requests."""
-
-    def __init__(self, keeper: Keeper, number: int) -> None:
-        self.keeper, self.number = keeper, number
-        self._frames = Frames()
-        self._transport: asyncio.Transport | None = None
-        self._held: list[bool] = [False, False]
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Taken in, unless there are too many."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
-        if len(self.keeper.connections) >= MAX_CONNECTIONS:
-            self.keeper.logger.error("too many connections")
-            self._transport.abort()
-            return
-        self.keeper.connections[self.number] = self
-
-    def connection_lost(self, _: Exception | None) -> None:
-        """Its intents are now nobody's."""
-        self._transport = None
-        for task in self._tasks:
-            task.cancel()
-        self.keeper.lost(self.number)
-
-    def data_received(self, data: bytes) -> None:
-        """Requests, pipelined."""
-        try:
-            for frame in self._frames.feed(data):
-                self.keeper.handle(self, decode_request(frame))
-        except ProtocolError as error:
-            self.keeper.logger.error("protocol error", extra={"fields": {"why": str(error)}})
-            self.close()
-
-    def pause_writing(self) -> None:
-        """It doesn't read its answers: read no more requests from it."""
-        self._hold(0, True)
-
-    def resume_writing(self) -> None:
-        """It reads again."""
-        self._hold(0, False)
-
-    def pause(self) -> None:
-        """Too much waits for the disk."""
-        self._hold(1, True)
-
-    def resume(self) -> None:
-        """The disk has caught up."""
-        self._hold(1, False)
-
-    def _hold(self, why: int, held: bool) -> None:
-        before = any(self._held)
-        self._held[why] = held
-        after = any(self._held)
-        if self._transport is None or before == after:
-            return
-        with contextlib.suppress(RuntimeError):  # closing already
-            if after:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
-
-    def send(self, message: Base) -> None:
-        """An answer, or a push; dropped when the connection is gone."""
-        if self._transport is not None:
-            self._transport.write(encode(message))
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a longer answer beside the others."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def close(self) -> None:
-        """Flush and end."""
-        if self._transport is not None:
-            self._transport.close()
 
 
 def checked(data: bytes) -> LineHead | None:

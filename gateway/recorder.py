@@ -7,15 +7,14 @@ it has.
 
 import asyncio
 import contextlib
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 from audit.event import SPLIT_ABOVE, Event, EventTooLarge, Place, line
-from audit.keytree import walk
-from audit.sealing import MessageKey, SubjectKey, commitments, seal, subject_of
+from audit.sealing import MessageKey, commitments, seal, subject_of
 from audit.spread import bounded, spread
 from gateway.intents import DECIDED, OUTCOMES, RELAY
 from gateway.keeper_protocol import (
@@ -26,18 +25,15 @@ from gateway.keeper_protocol import (
     Forget,
     Frames,
     Hello,
-    Lease,
-    LeaseRequest,
     Problem,
     ProtocolError,
     Retire,
     Retired,
-    SubjectKeys,
-    Subjects,
     Welcome,
     decode_answer,
     encode,
 )
+from gateway.worker_keys import WorkerKeys
 
 __all__ = ["MessageKey", "Receipt", "Recorder", "RecorderFull", "RecorderUnavailable", "SocketRecorder"]
 
@@ -47,8 +43,6 @@ BACKOFF_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits between attempts to connect; the last one repeats."""
 GREETING_S = 1.0
 """A keeper that was killed may take a last connection and never answer: then try again, rather than wait out the patience."""
-MAX_SUBJECTS = 20_000
-"""People whose keys are kept in memory: about 5 MB, a busy day's correspondents."""
 REQUEST_BYTES = 1024 * 1024
 """Bytes of events in one request; more waits for the next."""
 REQUEST_EVENTS = 1000
@@ -112,17 +106,6 @@ class _Group:
     size: int
 
 
-@dataclass(slots=True)
-class _Lease:
-    """A range of leaves, used from the left."""
-
-    place: Place
-    bits: int
-    secret: bytes = field(repr=False)
-    until: float
-    used: int = 0
-
-
 class SocketRecorder:
     """A Recorder over the keeper's socket. ``clock`` is monotonic seconds; ``name`` stands in the keeper's logs."""
 
@@ -135,7 +118,7 @@ class SocketRecorder:
         retention: str = RETENTION,
     ) -> None:
         self._path, self._name, self._clock = path, name, clock
-        self._patience_s, self._retention = patience_s, retention
+        self._patience_s = patience_s
         self._origin = self._node = ""
         self._room = True
         self._wire: _Wire | None = None
@@ -148,10 +131,7 @@ class SocketRecorder:
         self._asked: dict[int, asyncio.Future[Answer]] = {}
         self._number = 0
         self._scheduled = False
-        self._lease: _Lease | None = None
-        self._renewing: asyncio.Task[_Lease] | None = None
-        self._subjects: OrderedDict[tuple[str, str], SubjectKey] = OrderedDict()
-        self._forgotten = 0
+        self._keys = WorkerKeys(self._ask_again, clock, retention)
         self._open: set[str] = set()
 
     # -- life
@@ -237,8 +217,7 @@ class SocketRecorder:
         """A lease lives as long as its connection; events not answered wait for the next one, before those that came later."""
         self._wire = None
         self._ready.clear()
-        self._lease = None
-        self._subjects.clear()
+        self._keys.drop()
         for number in sorted(self._sent, reverse=True):
             self._waiting.extendleft(reversed(self._sent.pop(number)))
         for future in self._asked.values():
@@ -252,54 +231,7 @@ class SocketRecorder:
         """One leaf for one message, with the keys of these people. Raises RecorderUnavailable, RecorderFull."""
         if not self._room:
             raise RecorderFull("the log's disk is nearly full 审计磁盘空间不足; free space or add disk")
-        lease = self._lease
-        if lease is None or lease.used >> lease.bits or self._clock() >= lease.until:
-            lease = await self._renew()
-        leaf = lease.place.leaf + lease.used
-        lease.used += 1
-        place = Place(lease.place.retention, lease.place.month, leaf)
-        key = walk(lease.secret, leaf, lease.bits)
-        return MessageKey(place, key, await self._subject_keys(place.month, addresses))
-
-    async def _renew(self) -> _Lease:
-        """A new lease; those who wait at the same time share it."""
-        while True:
-            if self._renewing is None:
-                self._renewing = asyncio.create_task(self._new_lease())
-            task = self._renewing
-            try:
-                lease = await asyncio.shield(task)
-            finally:
-                if self._renewing is task and task.done():
-                    self._renewing = None
-            if not lease.used >> lease.bits:
-                return lease
-
-    async def _new_lease(self) -> _Lease:
-        got = await self._ask_again(lambda number: LeaseRequest(number, self._retention), Lease)
-        place = Place(got.retention, got.month, got.base)
-        self._lease = _Lease(place, got.bits, got.secret, self._clock() + got.valid_s)
-        return self._lease
-
-    async def _subject_keys(self, month: str, addresses: Sequence[str]) -> dict[str, SubjectKey]:
-        cache, found, missing = self._subjects, {}, []
-        for address in addresses:
-            person = subject_of(address)
-            key = cache.get((month, person))
-            if key is None:
-                missing.append(person)
-            else:
-                found[person] = key
-        if missing:
-            generation = self._forgotten
-            got = await self._ask_again(lambda number: Subjects(number, month, missing), SubjectKeys)
-            for person, (secret, leaf) in zip(missing, got.keys, strict=True):
-                found[person] = SubjectKey(secret, leaf)
-                if generation == self._forgotten:
-                    cache[month, person] = found[person]
-            while len(cache) > MAX_SUBJECTS:
-                cache.popitem(last=False)
-        return found
+        return await self._keys.take(addresses)
 
     # -- events
 
@@ -327,7 +259,7 @@ class SocketRecorder:
         missing = [person for person in people if person not in key.subjects]
         if not missing:
             return key
-        more = await self._subject_keys(key.place.month, missing)
+        more = await self._keys.subjects(key.place.month, missing)
         return MessageKey(key.place, key.key, {**key.subjects, **more})
 
     def _lines(self, event: Event, key: MessageKey | None) -> Iterator[bytes]:
@@ -412,8 +344,7 @@ class SocketRecorder:
             case Retire():
                 self._retire(message)
             case Forget():
-                self._forgotten += 1
-                self._subjects.clear()
+                self._keys.forget()
             case _:
                 future = self._asked.pop(message.id, None)
                 if future is not None and not future.done():
@@ -432,9 +363,7 @@ class SocketRecorder:
                 group.answer.set_exception(ValueError("the keeper refused a malformed event"))
 
     def _retire(self, message: Retire) -> None:
-        lease = self._lease
-        if lease is not None and lease.place == Place(message.retention, message.month, message.base):
-            self._lease = None
+        self._keys.retire(Place(message.retention, message.month, message.base))
         if self._wire is not None:
             self._wire.send(Retired(message.retention, message.month, message.base))
 

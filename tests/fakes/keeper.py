@@ -25,9 +25,19 @@ class Clock:
     at: datetime = NOW
     offset: float = 0.0
     died: list[str] = field(default_factory=list)
+    calls: int = 0
 
     def monotonic(self) -> float:
+        self.calls += 1
         return time.monotonic() + self.offset
+
+
+async def ticks(clock: Clock) -> None:
+    """Returns when the keeper has looked at the clock a few times more."""
+    until = clock.calls + 4
+    async with asyncio.timeout(10):
+        while clock.calls < until:
+            await asyncio.sleep(0.005)
 
 
 def config_for(state: Path) -> Config:
@@ -43,7 +53,9 @@ async def keeper(state: Path, clock: Clock | None = None) -> AsyncIterator[Path]
     config = config_for(state)
     where = paths(state).socket
     where.unlink(missing_ok=True)
-    task = asyncio.create_task(serve(config, logging.getLogger("test"), around, stopping, reserve_bytes=0))
+    task = asyncio.create_task(
+        serve(config, logging.getLogger("test"), around, stopping, reserve_bytes=0, publish_s=0.02)
+    )
     while not where.exists() and not task.done():
         await asyncio.sleep(0)
     if task.done():

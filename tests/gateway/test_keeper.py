@@ -18,7 +18,7 @@ from gateway.keeper import main, paths
 from gateway.keeper_client import KeeperClient, KeeperUnavailable
 from gateway.keeper_protocol import Append, Appended, Erase, EraseDone, Head, HeadRequest, Hello, Lines, Read, Welcome
 from tests.audit.events import NOW, decided, outcome
-from tests.fakes.keeper import Clock, keeper, recorder
+from tests.fakes.keeper import Clock, keeper, recorder, ticks
 
 PEOPLE = ["zhang@corp.test", "buyer@acme.example"]
 
@@ -42,14 +42,14 @@ async def test_a_relay_that_nobody_reports_becomes_outcome_unknown_once(tmp_path
         async with recorder(socket) as log:
             await log.record([first], await log.message_key(PEOPLE))
             clock.offset += 61
-            await asyncio.sleep(1.2)
+            await ticks(clock)
             assert not [s for s in log_of(tmp_path) if s.text("type") == "message.outcome_unknown"], "its worker lives"
         unknown = await eventually_of(tmp_path, "message.outcome_unknown", clock)
         assert unknown[0].text("id") == derived_id(first.id, "outcome_unknown")
         assert (unknown[0].text("msg"), unknown[0].text("prev")) == (first.msg, first.id)
     async with keeper(tmp_path, clock):
         clock.offset += 61
-        await asyncio.sleep(1.2)
+        await ticks(clock)
     assert len([s for s in log_of(tmp_path) if s.text("type") == "message.outcome_unknown"]) == 1
 
 
@@ -76,7 +76,7 @@ async def test_a_living_worker_claims_its_relays_after_the_keeper_restarted(tmp_
     async with keeper(tmp_path, clock):
         await stack_log.message_key([])
         clock.offset += 61
-        await asyncio.sleep(1.2)
+        await ticks(clock)
         await stack_log.record([outcome(first, 2)], key)
         await made.__aexit__(None, None, None)
     assert not [s for s in log_of(tmp_path) if s.text("type") == "message.outcome_unknown"]
