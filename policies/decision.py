@@ -75,12 +75,14 @@ TREATMENTS: tuple[TreatmentKind, ...] = (
     TreatmentKind(
         "banner",
         "optional",
-        Title("正文顶部加提示横幅：banner:哪一条", "Puts a warning at the top of the body: banner:which"),
+        Title("正文顶部加提示：banner:文字", "Puts a warning at the top of the body: banner:words"),
+        in_session=False,
     ),
     TreatmentKind(
-        "footer",
-        "optional",
-        Title("正文末尾加声明：footer:哪一条", "Puts a notice at the end of the body: footer:which"),
+        "unbanner",
+        "none",
+        Title("外发时拿掉我们加的提示", "Takes our own warnings off again on the way out"),
+        in_session=False,
     ),
     TreatmentKind(
         "strip",
@@ -109,9 +111,6 @@ TREATMENTS: tuple[TreatmentKind, ...] = (
     ),
     TreatmentKind(
         "notify-sender", "none", Title("告知发件人邮件的处理情况", "Tells the sender what became of the mail")
-    ),
-    TreatmentKind(
-        "notify-recipient", "none", Title("告知收件人有一封邮件被扣下", "Tells the recipient that a mail was held")
     ),
 )
 """Every treatment a rule may name."""
@@ -152,7 +151,7 @@ class Decision:
     """What to do for one recipient.
 
     ``a | b`` is the strictest of both with all reasons, in a stable order, and the joined treatments: the stricter ``encrypt``; every
-    ``tag``, ``banner``, ``footer``, ``copy``; redirects that differ are at least APPROVE with reason ``conflict``, and both are kept
+    ``tag``, ``banner``, ``copy``; redirects that differ are at least APPROVE with reason ``conflict``, and both are kept
     in ``treatments`` so that whoever answers sees them. The join is commutative, associative, idempotent and monotone on anything
     that came out of a join.
     """
