@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from gateway import config as configuration
 from gateway import loading, logs, pipeline, schedule
-from gateway.config import Config, Listener
+from gateway.config import Config
 from gateway.context.gather import Gatherer
 from gateway.courier import Courier
 from gateway.desk import ids, now, open_desk, outward, signer
@@ -27,7 +26,7 @@ from gateway.smtp.answered import Answered
 from gateway.smtp.limits import WorkerLimits
 from gateway.smtp.parameters import Capabilities
 from gateway.smtp.pool import Pool
-from gateway.smtp.server import Server
+from gateway.smtp.server import Server, server_context
 from gateway.smtp.users import UsersFile
 from scanners.attachments.cache import Cache
 from scanners.attachments.opener import AttachmentOpener
@@ -49,16 +48,6 @@ def offered(config: Config, hops: Hops, pool: Pool) -> Callable[[], Capabilities
         return Capabilities(all(each.smtputf8 for each in seen), all(each.dsn for each in seen), min(sizes, default=0))
 
     return capabilities
-
-
-def listener_tls(listener: Listener) -> ssl.SSLContext | None:
-    """TLS 1.2 and up with the listener's certificate. Raises OSError or ssl.SSLError."""
-    if not listener.tls.cert_file:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(listener.tls.cert_file, listener.tls.key_file)
-    return context
 
 
 async def serve(
@@ -134,7 +123,7 @@ async def serve(
                 answered=answered,
                 log=log,
                 capabilities=capabilities,
-                tls=listener_tls(listener),
+                tls=server_context(listener.tls),
                 users=UsersFile(config.auth.users_file) if config.auth.users_file else None,
             )
             for listener in config.listeners

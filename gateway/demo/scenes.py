@@ -72,10 +72,15 @@ def expect(*claims: tuple[bool, str]) -> list[str]:
 
 
 async def _send(stage: Stage, listener: str, sender: str, to: str, data: bytes, client: str | None = None) -> Seen:
-    before = len(stage.delivered())
+    before = len(_to(stage, to))
     answer = await stage.send(listener, sender, [to], data, client)
     events = tuple(stage.events(answer.message_id)) if answer.message_id else ()
-    return Seen(answer, tuple(stage.delivered()[before:]), events, sent=data)
+    return Seen(answer, _to(stage, to)[before:], events, sent=data)
+
+
+def _to(stage: Stage, address: str) -> tuple[Delivered, ...]:
+    """What reached one person: notices to the sender are not what a scene is about."""
+    return tuple(each for each in stage.delivered() if address in each.recipients)
 
 
 def _reply(seen: Seen) -> str:
@@ -175,23 +180,23 @@ def contract_check(seen: Seen) -> list[str]:
         (seen.decided.get("outcome") == "hold", f"log: outcome {seen.decided.get('outcome')}"),
         ("content.dictionary.company" in seen.codes, f"log: findings {sorted(seen.codes)}"),
         (bool(seen.printed) and seen.printed[0].status != 0, "a wrong TOTP code was taken"),
+        (bool(seen.printed) and "code is not right" in seen.printed[0].text, "the refusal does not say why"),
     )
 
 
 # 5 --------------------------------------------------------------------------------------------------------------------
 async def released(stage: Stage, story: Story) -> Seen:
     """The same mail with the right code: judged again, and the approval covers it."""
-    before = len(stage.delivered())
+    before = len(_to(stage, OUTSIDE))
     code = pyotp.TOTP(stage.totp_secret).now()
     printed = await _release(stage, story.held, code)
     for _ in range(100):  # the queue process attempts it at once; at most ten seconds
-        if len(stage.delivered()) > before:
+        if len(_to(stage, OUTSIDE)) > before:
             break
         await stage.pause(0.1)
     shown = await stage.command("held", "list")
-    return Seen(
-        None, tuple(stage.delivered()[before:]), tuple(stage.events(story.held)), (printed, shown), story.held_bytes
-    )
+    arrived = _to(stage, OUTSIDE)[before:]
+    return Seen(None, arrived, tuple(stage.events(story.held)), (printed, shown), story.held_bytes)
 
 
 def released_check(seen: Seen) -> list[str]:

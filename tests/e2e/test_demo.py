@@ -33,7 +33,7 @@ GOOD: dict[str, Seen] = {
     "spoofed ceo@": Seen(Answer(550, "5.7.26 no"), (), (event(outcome="refuse", findings=found("auth.dmarc.fail")),)),
     "EICAR in a zip": Seen(Answer(550, "5.7.1 no"), (), (event(findings=found("malware.yara.eicar")),)),
     "合同总价": Seen(
-        Answer(250, "held"), (), (event(outcome="hold", findings=found("content.dictionary.company")),), (Printed(1, "no"),)
+        Answer(250, "held"), (), (event(outcome="hold", findings=found("content.dictionary.company")),), (Printed(1, "operator or code is not right"),)
     ),
     "released, TOTP": Seen(None, arrived(), (event("hold.approve", "operator"),), (Printed(0, "ok"),), SENT),
     "ID in xlsx": Seen(
@@ -64,6 +64,7 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("合同总价", "not held", {"events": (event(outcome="relay", findings=found("content.dictionary.company")),)}),
     ("合同总价", "finding missing", {"events": (event(outcome="hold"),)}),
     ("合同总价", "wrong code taken", {"printed": (Printed(0, "released"),)}),
+    ("合同总价", "refused for another reason", {"printed": (Printed(1, "no such command"),)}),
     ("released, TOTP", "refused", {"printed": (Printed(1, "no"),)}),
     ("released, TOTP", "not arrived", {"delivered": ()}),
     ("released, TOTP", "other bytes", {"delivered": arrived(b"other")}),
