@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -206,7 +207,9 @@ class DecoderPool:
     def _signal(self, one: _Decoder) -> None:
         if one.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                one.process.terminate()
+                os.kill(
+                    one.process.pid, signal.SIGTERM
+                )  # its own terminate() may reap the child behind the loop's back
             self._task(self._make_sure(one))
 
     async def _make_sure(self, one: _Decoder) -> None:
@@ -215,7 +218,7 @@ class DecoderPool:
                 await one.gone.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
-                one.process.kill()
+                os.kill(one.process.pid, signal.SIGKILL)
 
     def _task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -211,7 +211,6 @@ def preload() -> None:
 _MODULES = (
     "pdf_oxide",
     "pypdfium2",
-    "python_calamine",
     "oletools.olevba",
     "olefile",
     "libarchive",

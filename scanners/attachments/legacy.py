@@ -1,10 +1,9 @@
-"""Office 97-2003: text of doc by its piece table (MS-DOC 2.4.1), of ppt by its records (MS-PPT 2.4), of xls by calamine."""
+"""Office 97-2003: text of doc by its piece table (MS-DOC 2.4.1), of ppt by its records (MS-PPT 2.4), of xls by its records."""
 
-import io
 import struct
-from typing import Any
 
-from scanners.attachments.codes import ENCRYPTED, MACRO
+from scanners.attachments import biff
+from scanners.attachments.codes import ENCRYPTED
 from scanners.attachments.reading import Note, Reading, UnreadableContent
 
 MAX_PIECES = 200_000
@@ -75,58 +74,12 @@ def read_ppt(data: bytes, reading: Reading) -> None:
 
 
 def read_xls(data: bytes, reading: Reading) -> None:
-    """All sheets, hidden ones included, rows as lines. Also reads xlsb."""
-    import python_calamine
-
+    """All sheets of a workbook; of Excel 5 and older only names and macros."""
     from scanners.attachments import ole
 
-    if data.startswith(b"\xd0\xcf\x11\xe0"):
-        with ole.opened(data) as file:
-            ole.rest(file, data, reading)
-            if _workbook_marks(ole.stream(file, "Workbook" if file.exists("Workbook") else "Book", reading), reading):
-                return
-    try:
-        book: Any = python_calamine.load_workbook(io.BytesIO(data))
-    except python_calamine.PasswordError:
-        reading.note(Note(ENCRYPTED, "encrypted workbook", about="xls"))
-        return
-    except python_calamine.CalamineError as error:
-        if "assword" in str(error):
-            reading.note(Note(ENCRYPTED, "encrypted workbook", about="xls"))
-            return
-        raise UnreadableContent("workbook cannot be read") from None
-    for name in book.sheet_names:
-        reading.budget.tick()
-        reading.say(str(name))
-        sheet = book.get_sheet_by_name(name)
-        lines = []
-        for row in sheet.iter_rows():
-            lines.append("\t".join(_cell(value) for value in row if value != ""))
-            if len(lines) >= 1_000:
-                reading.say("\n".join(lines))
-                lines.clear()
-        reading.say("\n".join(lines))
-
-
-def _workbook_marks(records: bytes, reading: Reading) -> bool:
-    """Walk the globals (MS-XLS 2.1.4): note Excel 4 macro sheets; True when the rest is encrypted."""
-    position = 0
-    while position + 4 <= len(records):
-        kind, length = struct.unpack_from("<HH", records, position)
-        body = records[position + 4 : position + 4 + length]
-        if kind == 0x002F:
-            reading.note(Note(ENCRYPTED, "encrypted workbook", about="xls"))
-            return True
-        if kind == 0x0085 and len(body) > 6 and body[5] == 1:
-            reading.note(Note(MACRO, "Excel 4 macro sheet", about="xlm"))
-        if kind == 0x000A:
-            return False
-        position += 4 + length
-    return False
-
-
-def _cell(value: object) -> str:
-    """Numbers as a person sees them: an identity number typed as a number keeps its digits."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e22:
-        return str(int(value))
-    return str(value)
+    with ole.opened(data) as file:
+        ole.rest(file, data, reading)
+        if not file.exists("Workbook"):
+            raise UnreadableContent("workbook older than Excel 97")
+        stream = ole.stream(file, "Workbook", reading)
+    biff.read_biff8(stream, reading)

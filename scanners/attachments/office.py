@@ -3,7 +3,7 @@
 Everything a person could see or unhide is text: bodies, headers, footers, notes, comments, deleted text, hidden sheets, names, properties.
 """
 
-from scanners.attachments import legacy, macros, xml
+from scanners.attachments import biff, macros, xml
 from scanners.attachments.codes import EMBEDDED, ENCRYPTED, MACRO, TEMPLATE
 from scanners.attachments.reading import Note, Reading, UnreadableContent
 from scanners.attachments.sheet import Sheets
@@ -27,8 +27,6 @@ def read_ooxml(data: bytes, reading: Reading) -> None:
         except UnreadableContent as error:
             broken.append(error.reason)
     sheets.rest(reading)
-    if any(entry.name.lower().endswith("workbook.bin") for entry in order):
-        legacy.read_xls(data, reading)  # xlsb
     if broken:
         raise UnreadableContent(f"{len(broken)} members: {broken[0]}")
 
@@ -36,7 +34,9 @@ def read_ooxml(data: bytes, reading: Reading) -> None:
 def _order(entry: Entry) -> tuple[int, int, str]:
     """Shared strings before the sheets that point at them; then by name, numbers in order."""
     name = entry.name.lower()
-    first = 0 if "sharedstrings" in name else 1 if name.endswith(("workbook.xml", "document.xml")) else 2
+    first = (
+        0 if "sharedstrings" in name else 1 if name.endswith(("workbook.xml", "workbook.bin", "document.xml")) else 2
+    )
     digits = "".join(character for character in name.rpartition("/")[2] if character.isascii() and character.isdigit())
     return first, int(digits[:9] or "0"), name
 
@@ -56,15 +56,17 @@ def _ooxml_member(data: bytes, entry: Entry, reading: Reading, sheets: Sheets) -
             sheets.sheet(content, reading)
         elif not name.startswith(("word/theme", "xl/theme", "ppt/theme")) and leaf not in _DULL:
             xml.say_text(content, reading, separate=name.startswith("docprops/"))
-    elif name.startswith("xl/") and name.endswith(".bin") and leaf.startswith(_XLSB):
-        return
+    elif name.startswith("xl/") and leaf.endswith(".bin") and leaf.startswith(_XLSB):
+        if "macrosheets/" in name:
+            reading.note(Note(MACRO, "Excel 4 macro sheet", about="xlm"))
+        biff.read_biff12(extract(data, entry, reading), reading, sheets.binary)
     elif name.endswith(".bin"):
         _binary(name, extract(data, entry, reading), reading)
     elif name.endswith(_MEDIA) or "embeddings/" in name or leaf not in _DULL:
         reading.member(entry.name.rpartition("/")[2], extract(data, entry, reading), "")
 
 
-_XLSB = ("sheet", "workbook", "styles", "sharedstrings", "calcchain", "binaryindex", "table", "comments")
+_XLSB = ("sheet", "workbook", "styles", "sharedstrings", "binaryindex", "table", "comments")
 _DULL = frozenset(
     [
         "styles.xml",

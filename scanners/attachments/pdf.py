@@ -27,7 +27,19 @@ _NAMES = re2.compile(
     rb"/(JavaScript|JS|Launch|EmbeddedFiles?|RichMedia|XFA|SubmitForm|ImportData|GoToE|GoToR)[\s/(<\[]"
 )
 _LINKS = re2.compile(rb"/URI\s{0,4}\(([^()\\]{4,1000})\)")
-_ESCAPED = re2.compile(rb"#([0-9A-Fa-f]{2})")
+_ESCAPED = re2.compile(rb"/[A-Za-z]{0,20}#[0-9A-Fa-f]{2}[A-Za-z0-9#]{0,60}")
+_WANTED = (
+    b"JavaScript",
+    b"JS",
+    b"Launch",
+    b"EmbeddedFile",
+    b"RichMedia",
+    b"XFA",
+    b"SubmitForm",
+    b"ImportData",
+    b"GoToE",
+    b"GoToR",
+)
 _SEVERITY = {"JavaScript": Severity.HIGH, "Launch": Severity.CRITICAL, "RichMedia": Severity.MEDIUM}
 _QUIET = frozenset(("XFA", "SubmitForm", "ImportData", "GoToR"))
 
@@ -51,12 +63,9 @@ def _structure(data: bytes, reading: Reading) -> None:
     found: set[str] = set()
     links: list[bytes] = []
     for block in (data, *_object_streams(data, reading)):
-        plain = (
-            _ESCAPED.sub(lambda match: bytes([int(match.group(1), 16)]), block)
-            if b"/" in block and b"#" in block
-            else block
-        )
-        found.update(match.group(1).decode() for match in _NAMES.finditer(plain))
+        found.update(match.group(1).decode() for match in _NAMES.finditer(block))
+        escaped = (_unescaped(match.group(0)[1:]) for match in _ESCAPED.finditer(block))
+        found.update(name.decode() for name in escaped if name in _WANTED)
         links.extend(match.group(1) for match in _LINKS.finditer(block))
         reading.budget.tick()
     if "JS" in found:
@@ -65,6 +74,15 @@ def _structure(data: bytes, reading: Reading) -> None:
         severity = Severity.LOW if name in _QUIET else _SEVERITY.get(name, Severity.MEDIUM)
         reading.note(Note(ACTIVE_PDF, f"PDF holds {name}", about=name, severity=severity))
     reading.say("\n".join(dict.fromkeys(link.decode("latin-1") for link in links[:2_000])))
+
+
+def _unescaped(name: bytes) -> bytes:
+    """A name without its ``#xx`` (ISO 32000 7.3.5)."""
+    first, *rest = name.split(b"#")
+    try:
+        return first + b"".join(bytes.fromhex(piece[:2].decode()) + piece[2:] for piece in rest)
+    except ValueError:
+        return name
 
 
 def _object_streams(data: bytes, reading: Reading) -> list[bytes]:

@@ -52,7 +52,7 @@ def look(grey: bytes, width: int, height: int, reading: Reading) -> None:
     """Read codes from 8-bit grey pixels, row by row."""
     import zxingcpp
 
-    formats = zxingcpp.barcode_formats_from_str("QRCode|MicroQRCode|RMQRCode|DataMatrix|Aztec")
+    formats = zxingcpp.barcode_formats_from_str("QRCode|MicroQRCode|RMQRCode")
     view = memoryview(grey).cast("B", (height, width))
     for code in zxingcpp.read_barcodes(view, formats=formats)[:MAX_CODES]:
         if code.text:

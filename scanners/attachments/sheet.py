@@ -43,6 +43,8 @@ class Sheets:
 
     shared: list[str] = field(default_factory=list)
     used: bytearray = field(default_factory=bytearray)
+    binary: list[str] = field(default_factory=list)
+    """The shared strings of an xlsb."""
 
     def share(self, content: bytes, reading: Reading) -> None:
         """Take in sharedStrings.xml."""

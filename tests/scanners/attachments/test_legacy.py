@@ -92,6 +92,60 @@ def test_xls_cells(engine: YaraEngine) -> None:
     assert CN_ID in look(engine, "a.xls", _xls(text=CN_ID)).text()
 
 
+def test_xls_shared_strings_over_a_continuation(engine: YaraEngine) -> None:
+    """The table is cut in the middle of a string, whose rest comes in the other width."""
+    first = struct.pack("<II", 2, 2) + struct.pack("<HB", 6, 1) + "身份证".encode("utf-16-le")
+    rest = b"\0abc" + struct.pack("<HBH", 4, 8, 1) + b"rich" + bytes(4)
+    cells = b"".join(_record(0x00FD, struct.pack("<HHHI", 3, column, 0, 1 - column)) for column in (0, 1))
+    numbers = _record(0x0203, struct.pack("<HHHd", 4, 0, 0, 6222021234.0)) + _record(
+        0x027E, struct.pack("<HHHI", 4, 1, 0, (1234 << 2) | 2)
+    )
+    numbers += _record(0x00BD, struct.pack("<HHHIHIH", 5, 0, 0, (7 << 2) | 3, 0, (-5 << 2) & 0xFFFFFFFF | 2, 1))
+    stream = (
+        _record(0x0809, bytes(16))
+        + _record(0x00FC, first)
+        + _record(0x003C, rest)
+        + cells
+        + numbers
+        + _record(0x000A, b"")
+    )
+    text = look(engine, "a.xls", compound({"Workbook": stream})).text()
+    assert "rich\t身份证abc\n6222021234\t1234\n0.07\t-5" in text
+
+
+def test_xls_whose_cells_lie_at_the_far_corners(engine: YaraEngine) -> None:
+    cells = b"".join(_record(0x0203, struct.pack("<HHHd", row, row, 0, 1.0)) for row in (0, 65_535))
+    stream = _record(0x0809, bytes(16)) + cells
+    assert look(engine, "a.xls", compound({"Workbook": stream})).codes == set()
+
+
+def test_xlsb_cells(engine: YaraEngine) -> None:
+    def record(kind: int, body: bytes) -> bytes:
+        head = bytes([kind]) if kind < 0x80 else bytes([kind & 0x7F | 0x80, kind >> 7])
+        return head + bytes([len(body) & 0x7F | 0x80, len(body) >> 7]) + body
+
+    def wide(text: str) -> bytes:
+        return struct.pack("<I", len(text)) + text.encode("utf-16-le")
+
+    sheet = record(0, struct.pack("<I", 0) + bytes(21)) + record(7, bytes(8) + struct.pack("<I", 0))
+    sheet += (
+        record(6, bytes(8) + wide(CN_ID))
+        + record(2, bytes(8) + struct.pack("<I", (42 << 2) | 2))
+        + record(5, bytes(8) + struct.pack("<d", 1.5))
+    )
+    data = zipped(
+        {
+            "[Content_Types].xml": "<Types/>",
+            "xl/workbook.bin": record(156, struct.pack("<II", 0, 1) + wide("rId1") + wide("隐藏表")),
+            "xl/sharedStrings.bin": record(19, b"\0" + wide("身份证")),
+            "xl/worksheets/sheet1.bin": sheet,
+        }
+    )
+    text = look(engine, "a.xlsb", data).text()
+    assert f"身份证\t{CN_ID}\t42\t1.5" in text
+    assert "隐藏表" in text
+
+
 def test_excel_4_macros(engine: YaraEngine) -> None:
     assert look(engine, "a.xls", _xls(sheet_kind=1, text="x")).finding("attachment.macro").about == "xlm"
 
