@@ -33,7 +33,8 @@ GOOD: dict[str, Seen] = {
     "spoofed ceo@": Seen(Answer(550, "5.7.26 no"), (), (event(outcome="refuse", findings=found("auth.dmarc.fail")),)),
     "EICAR in a zip": Seen(Answer(550, "5.7.1 no"), (), (event(findings=found("malware.yara.eicar")),)),
     "合同总价": Seen(
-        Answer(250, "held"), (), (event(outcome="hold", findings=found("content.dictionary.company")),), (Printed(1, "operator or code is not right"),)
+        Answer(250, "held"), (), (event(outcome="hold", findings=found("content.dictionary.company")),),
+        (Printed(1, "operator or code is not right"),),
     ),
     "released, TOTP": Seen(None, arrived(), (event("hold.approve", "operator"),), (Printed(0, "ok"),), SENT),
     "ID in xlsx": Seen(
