@@ -4,6 +4,7 @@ An erasure rewrites the nodes under a new key-encryption key and destroys the ol
 nothing left over on the disk, undoes it.
 """
 
+import contextlib
 import os
 import sqlite3
 import struct
@@ -213,10 +214,10 @@ class KeyStore:
         """Write all live nodes under a new key-encryption key, and destroy the old one."""
         kek = self._random(32)
         renewed = self._kek_file.with_name(self._kek_file.name + ".new")
-        # A crash after this leaves a new key that wraps nothing: dropped at the next start, the erasure has not happened.
-        write_durable(renewed, kek, 0o600)
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            # A crash after this leaves a new key that wraps nothing: dropped at the next start, the erasure has not happened.
+            write_durable(renewed, kek, 0o600)
+            self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("DELETE FROM tree")
             for (kind, retention, month), tree in self._trees.items():
                 wrapped = self._wrap(kek, kind, retention, month, tree)
@@ -226,7 +227,11 @@ class KeyStore:
             # A crash before this commit: not erased. After it: erased, and only the new key opens what is left.
             self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            # What is in memory must be what is on the disk, or a later re-wrap would erase what nobody was told of.
+            self._trees.clear()
+            self._load()
             raise
         self._kek = kek
         self._adopt(renewed)

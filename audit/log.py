@@ -20,6 +20,8 @@ from audit.tiles import CHECKPOINT, TileError, TileReader, TileWriter
 
 RESERVE_BYTES = 1 << 30
 """Free bytes under which no new message is taken, so that outcomes of those under way still find room."""
+RESERVE_PART = 20
+"""On small disks the reserve is this part of the whole."""
 RECENT_IDS = 1 << 16
 """Event ids remembered to drop repetitions. Whoever repeats does so within seconds of the log working again, and events only
 enter while it works, so that a few seconds' worth is enough; this is 20 s at 3000 events a second."""
@@ -156,7 +158,8 @@ class Log:
     def room(self) -> bool:
         """Whether the disk is above its reserve."""
         status = os.statvfs(self.directory)
-        return status.f_bavail * status.f_frsize >= self._reserve_bytes and len(self._tail) < MAX_BACKLOG
+        reserve = min(self._reserve_bytes, status.f_blocks * status.f_frsize // RESERVE_PART)
+        return status.f_bavail * status.f_frsize >= reserve and len(self._tail) < MAX_BACKLOG
 
     def append(self, entries: Sequence[Entry]) -> list[int]:
         """The indexes of ``entries``, all durable in one frame; those whose id is known already keep their index.

@@ -13,6 +13,7 @@ from gateway.keeper_protocol import (
     Problem,
     ProtocolError,
     Retire,
+    Room,
     Unseal,
     Unsealed,
     decode_answer,
@@ -72,7 +73,7 @@ class KeeperClient:
                 raise ProtocolError("connection closed")
             for frame in self._frames.feed(data):
                 answer = decode_answer(frame)
-                if not isinstance(answer, Forget | Retire):  # pushes are for those who keep keys
+                if not isinstance(answer, Forget | Retire | Room):  # pushes are for those who keep keys
                     return answer
 
     def masked(self, origin: str, lines: Sequence[bytes], slots: Sequence[str]) -> list[dict[str, str | None]]:

@@ -194,8 +194,16 @@ class Forget(Base, frozen=True, tag=20):
     """Keeper to worker: someone was erased, drop cached subject keys."""
 
 
+class Room(Base, frozen=True, tag=21):
+    """Keeper to worker: whether the log's disk is above its reserve has changed."""
+
+    room: bool
+
+
 Request = Hello | LeaseRequest | Subjects | Append | Unseal | HeadRequest | Read | Erase | Retired
-Answer = Welcome | Lease | SubjectKeys | Appended | Unsealed | Head | Lines | EraseDone | Problem | Retire | Forget
+Answer = (
+    Welcome | Lease | SubjectKeys | Appended | Unsealed | Head | Lines | EraseDone | Problem | Retire | Forget | Room
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _request: "msgspec.msgpack.Decoder[Request]" = msgspec.msgpack.Decoder(Request)

@@ -1,6 +1,7 @@
 """The keeper's verbs: one function each."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -45,6 +46,8 @@ RETENTIONS = frozenset({"smtp", "admin"})
 """Retention classes a worker may seal under."""
 ADDRESSES = frozenset({"from", "to", "user"})
 """Slots that hold one address."""
+KEYS_FAIL = (sqlite3.Error, OSError, OverflowError, Erased)
+"""What may go wrong in the key store; nothing is half done then."""
 BREATH = 4
 """Lines unsealed before others get their turn; about 2 ms."""
 
@@ -71,7 +74,7 @@ def handle(connection: Connection, request: Request) -> None:
         case LeaseRequest():
             if request.retention not in RETENTIONS:
                 raise ProtocolError(f"no retention class {request.retention!r}")
-            connection.send(keeper.lease(connection.number, request.id, request.retention))
+            lease(connection, request)
         case Hello():
             keeper.intents.claim(request.claims, connection.number)
             connection.send(Welcome(request.id, keeper.log.origin, keeper.node, keeper.room))
@@ -124,11 +127,29 @@ def _appended(connection: Connection, request: int, starts: Sequence[int], index
     connection.send(Appended(request, firsts, keeper.log.size, keeper.room))
 
 
+def lease(connection: Connection, request: LeaseRequest) -> None:
+    """A fresh range of message keys."""
+    try:
+        connection.send(connection.keeper.lease(connection.number, request.id, request.retention))
+    except KEYS_FAIL as error:
+        _keys_failed(connection, request.id, error)
+
+
+def _keys_failed(connection: Connection, request: int, error: Exception) -> None:
+    why = f"{type(error).__name__}: {error}"
+    connection.keeper.logger.error("the log's keys cannot be written 密钥库无法写入", extra={"fields": {"why": why}})
+    connection.send(Problem(request, "the log's keys cannot be written 密钥库无法写入"))
+
+
 def subjects(connection: Connection, request: Subjects) -> None:
     """Keys of people in one month."""
     if len(request.addresses) > MAX_ADDRESSES:
         raise ProtocolError("too many addresses at once")
-    keys = [connection.keeper.store.subject(request.month, address) for address in request.addresses]
+    try:
+        keys = [connection.keeper.store.subject(request.month, address) for address in request.addresses]
+    except KEYS_FAIL as error:
+        _keys_failed(connection, request.id, error)
+        return
     connection.send(SubjectKeys(request.id, [(key.key, key.leaf) for key in keys]))
 
 
@@ -170,7 +191,7 @@ async def unseal(connection: Connection, request: Unseal) -> None:
             if request.masked:
                 record = {name: text and masked(name, text) for name, text in record.items()}
             records.append(record)
-    except (ValueError, msgspec.MsgspecError, JournalFull) as error:
+    except (ValueError, msgspec.MsgspecError, JournalFull, *KEYS_FAIL) as error:
         connection.send(Problem(request.id, str(error)))
         return
     connection.send(Unsealed(request.id, grant, records))
@@ -255,8 +276,8 @@ async def erase(connection: Connection, request: Erase) -> None:
         # The token is keyed by randomness that is forgotten at once: two erasures of one person can't be told to be so.
         public["token"] = _token(keeper, name)
         index = await keeper.record_own([keeper.event("privacy.erase", "ok", public, sealed)])
-    except (JournalFull, OSError) as error:
-        connection.send(Problem(request.id, str(error)))
+    except (JournalFull, *KEYS_FAIL) as error:
+        _keys_failed(connection, request.id, error)
         return
     connection.send(EraseDone(request.id, count, index))
 

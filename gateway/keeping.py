@@ -1,6 +1,7 @@
 """What the keeper does: takes events in, commits them in groups as fast as the disk allows, hands out keys, opens what is sealed."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -22,7 +23,7 @@ from audit.log import Entry, Log
 from audit.sealing import MessageKey, commitments, seal, subject_of
 from audit.tiles import TileError
 from gateway.intents import Intent, Intents, LineHead, Snapshot
-from gateway.keeper_protocol import Base, Forget, Lease, Retire
+from gateway.keeper_protocol import Base, Forget, Lease, Retire, Room
 
 LEASE_S = 600.0
 """No leaf of a lease is used later than this, so that erasing knows which leases may be alive."""
@@ -150,14 +151,22 @@ class Keeper:
 
     async def tick(self) -> None:
         """Once a second: publish, and close the intents that nobody claims."""
-        for intent in list(self.intents.due(self.around.clock())):
-            await self.record_own([self._unknown(intent)])
+        with contextlib.suppress(JournalFull):  # said at the next tick that finds room
+            for intent in list(self.intents.due(self.around.clock())):
+                await self.record_own([self._unknown(intent)])
         snapshot = Snapshot(self._seen, list(self.intents.open.values()))
         try:
             await asyncio.to_thread(self._publish, snapshot)
         except (OSError, TileError) as error:
             self.logger.error("publication failed; the journal holds everything", extra={"fields": {"why": str(error)}})
-        self.room = self.log.room()
+        self._tell_room(self.log.room())
+
+    def _tell_room(self, room: bool) -> None:
+        """Workers that take no mail for want of room hear nothing else from us: say so when there is some again."""
+        if room != self.room:
+            self.room = room
+            for connection in self.connections.values():
+                connection.send(Room(room))
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.log.publish()
@@ -169,7 +178,8 @@ class Keeper:
 
     async def stop(self) -> None:
         """Commit what was received, publish, and end."""
-        await self.record_own([self.event("audit.stop", "ok", {"size": self.log.size})])
+        with contextlib.suppress(JournalFull):  # an end without its event is no worse than a crash
+            await self.record_own([self.event("audit.stop", "ok", {"size": self.log.size})])
         await self.tick()
         for connection in list(self.connections.values()):
             connection.close()
@@ -228,7 +238,7 @@ class Keeper:
     def _done(self, batch: Sequence[Job], indexes: list[int] | None) -> None:
         self._committing = False
         if indexes is None:
-            self.room = False
+            self._tell_room(False)
         else:
             self._seen = self.log.size
         at = 0

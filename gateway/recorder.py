@@ -29,6 +29,7 @@ from gateway.keeper_protocol import (
     ProtocolError,
     Retire,
     Retired,
+    Room,
     Welcome,
     decode_answer,
     encode,
@@ -343,6 +344,8 @@ class SocketRecorder:
                 self._appended(message)
             case Retire():
                 self._retire(message)
+            case Room():
+                self._room = message.room
             case Forget():
                 self._keys.forget()
             case _:

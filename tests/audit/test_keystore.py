@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -118,4 +119,24 @@ def test_months_and_classes_have_trees_of_their_own(tmp_path: Path) -> None:
     assert len(set(secrets)) == 4
     with pytest.raises(Erased):
         keys.message_key(Place("smtp", "2030-01", 0))
+    keys.close()
+
+
+def test_an_erasure_that_fails_has_not_happened(tmp_path: Path) -> None:
+    keys = store(tmp_path)
+    keys.lease("smtp", "2026-11")
+    key = keys.message_key(Place("smtp", "2026-11", 7))
+    other = sqlite3.connect(tmp_path / "keys" / "erasable.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    keys._db.execute("PRAGMA busy_timeout=1").close()
+    with pytest.raises(sqlite3.OperationalError):
+        keys.erase_message(Place("smtp", "2026-11", 7))
+    other.execute("ROLLBACK")
+    other.close()
+    assert keys.message_key(Place("smtp", "2026-11", 7)) == key
+    assert keys.erase_message(Place("smtp", "2026-11", 7))
+    keys.close()
+    keys = store(tmp_path)
+    with pytest.raises(Erased):
+        keys.message_key(Place("smtp", "2026-11", 7))
     keys.close()

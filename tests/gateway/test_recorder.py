@@ -12,6 +12,7 @@ from audit.event import Actor, Event, Place, Secret
 from audit.reader import LogView
 from audit.verify import verify
 from gateway.keeper_client import KeeperClient
+from gateway.keeper_protocol import Hello, Room, Welcome
 from gateway.recorder import RecorderFull, RecorderUnavailable, SocketRecorder
 from tests.audit.events import NOW, decided, event_id, outcome
 from tests.fakes.keeper import Clock, keeper, recorder
@@ -100,13 +101,16 @@ async def test_a_keeper_that_goes_away_for_good_gives_unavailable(tmp_path: Path
 
 
 async def test_no_room_means_no_new_message_but_outcomes_still(tmp_path: Path) -> None:
-    async with keeper(tmp_path) as socket, recorder(socket) as log:
+    clock = Clock()
+    async with keeper(tmp_path, clock) as socket, recorder(socket) as log:
         key = await log.message_key([])
-        log._room = False
-        with pytest.raises(RecorderFull):
-            await log.message_key([])
-        await log.record([decided(1)], key)
-        assert log.room
+        with KeeperClient(socket) as client:
+            await asyncio.to_thread(client.ask, Hello(1, "other"), Welcome)
+            log._answered(Room(False))
+            with pytest.raises(RecorderFull):
+                await log.message_key([])
+            await log.record([decided(1)], key)
+            assert log.room, "an answer says how it stands"
 
 
 async def test_a_large_event_goes_on_in_parts_of_the_same_frame(tmp_path: Path) -> None:
