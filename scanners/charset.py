@@ -42,8 +42,13 @@ CODECS: dict[str, str] = {alias: codec for codec, names in _ALIASES.items() for 
     **{codec: codec for codec in ("gb18030", "iso2022-cn")},
     "iso-2022-cn": "iso2022-cn",
 }
+_BARE = {alias.replace("-", "").replace("_", ""): codec for alias, codec in CODECS.items()}
+"""The same without marks: software writes gb_2312-80, gb2312_80 and gb231280."""
 _GUESSED = ("ascii", "")
 """Labels that say nothing about bytes above 127."""
+
+_SPARE_932 = frozenset("\x80\xa0\uf8f0\uf8f1\uf8f2\uf8f3")
+"""Python's table takes bytes no Japanese text holds."""
 
 UNREADABLE_SHARE = 0.1
 """More replacement characters than this share of a text: it was not read."""
@@ -68,7 +73,7 @@ def codec_for(label: str) -> str | None:
     label = label.strip().strip("\"'").lower().replace("_", "-") if label else ""
     if not label:
         return ""
-    return CODECS.get(label) or CODECS.get(label.replace("-", "_")) or CODECS.get(label.replace("-", ""))
+    return CODECS.get(label) or _BARE.get(label.replace("-", ""))
 
 
 def decode(content: bytes, label: str = "") -> Decoded:
@@ -138,6 +143,8 @@ def _guess(content: bytes) -> Decoded:
         try:
             text = content.decode(codec)
         except UnicodeDecodeError:
+            continue
+        if codec == "cp932" and not _SPARE_932.isdisjoint(text):
             continue
         if codec == "gb18030":
             return Decoded(text, codec, _other_east_asian(content))

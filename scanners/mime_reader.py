@@ -23,6 +23,9 @@ MAX_FIELD = 64 * 1024
 MAX_DECODED = 128 * 1024 * 1024
 """Decoded bytes over all readings together: twice the largest mail, since each level of encoding makes it smaller."""
 
+MAX_INNER = 100
+"""Times the message is searched for an inner boundary that begins like an outer one: each search may read it all."""
+
 _NAME_BYTES = bytes(range(33, 58)) + bytes(range(59, 127))
 _STRUCTURE = (b"content-type", b"content-transfer-encoding", b"content-disposition")
 
@@ -116,7 +119,8 @@ class Reader:
     loose: list[Loose] = field(default_factory=list)
     doubts: dict[str, str] = field(default_factory=dict)
     limits: dict[str, str] = field(default_factory=dict)
-    defects: dict[str, str] = field(default_factory=dict)
+    inner: int = 0
+    """Lines that began with a boundary and went on, so far."""
 
     def read(self, raw: bytes) -> Block:
         """Read the whole message; returns its own header block."""
@@ -353,7 +357,8 @@ class Reader:
             return "part"
         if tail == b"--":
             return "end"
-        if _is_declared(data, boundary + tail):
+        self.inner += 1
+        if self.inner <= MAX_INNER and _is_declared(data, boundary + tail):
             return ""  # the boundary of a multipart inside, which happens to begin like this one
         self.doubts.setdefault("boundary_prefix", path)
         if not self.options.boundary_prefix:

@@ -4,9 +4,11 @@ It is asked only where the first reading was in doubt. The library's own paramet
 callers keep fields short.
 """
 
+from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import Message as Library
 from email.policy import compat32
+from itertools import islice
 
 from scanners.encoded import parameters
 from scanners.mime_reader import Leaf
@@ -47,23 +49,25 @@ def _library_leaf(part: Library, path: str) -> Leaf:
 
 
 def _salvaged(raw: bytes) -> list[Leaf]:
-    """Anything under a line ``--...`` followed by a Content field: whatever the boundaries say, some client may split there."""
+    """Any block that begins with a Content field after an empty line or ``--...``: whatever the boundaries say, a client may split
+    there."""
+    starts = list(islice(_block_starts(raw.lower()), MAX_SALVAGED))
     found: list[Leaf] = []
-    at = raw.find(b"\n--")
-    starts: list[tuple[int, int]] = []
-    while at >= 0 and len(starts) < MAX_SALVAGED:
-        line_end = raw.find(b"\n", at + 1)
-        if line_end < 0:
-            break
-        if raw[line_end + 1 : line_end + 9].lower() == b"content-":
-            starts.append((at, line_end + 1))
-        at = raw.find(b"\n--", line_end - 1)
-    for number, (_, start) in enumerate(starts):
-        end = starts[number + 1][0] if number + 1 < len(starts) else len(raw)
+    for number, start in enumerate(starts):
+        end = starts[number + 1] if number + 1 < len(starts) else len(raw)
         leaf = _salvaged_leaf(raw[start:end], f"{number + 1}~salvage")
         if leaf is not None:
             found.append(leaf)
     return found
+
+
+def _block_starts(lower: bytes) -> Iterator[int]:
+    at = lower.find(b"\ncontent-")
+    while at >= 0:
+        line = lower[max(0, lower.rfind(b"\n", max(0, at - 300), at)) : at].strip()
+        if not line or line.startswith(b"--"):
+            yield at + 1
+        at = lower.find(b"\ncontent-", at + 1)
 
 
 def _salvaged_leaf(data: bytes, path: str) -> Leaf | None:

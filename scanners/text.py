@@ -73,7 +73,7 @@ def declared_charset(content: bytes) -> str:
 def read(source: str) -> Page:
     """Both readings of an HTML text."""
     if "<" not in source:
-        return Page(_tidy(_unescape(source)))
+        return Page(_tidy(_unescape(source.replace("\n", " "))))
     quick = _quick(source)
     return Page(quick) if quick is not None else _Walk().read(source)
 

@@ -84,7 +84,7 @@ def _is_base64(sample: bytes) -> bool:
 def embedded(content: bytes) -> list[Embedded]:
     """Files inside text: uuencode and yEnc."""
     found: list[Embedded] = []
-    if b"begin " in content:
+    if b"begin" in content:
         found += uuencoded(content)
     if b"=ybegin " in content:
         found += yencoded(content)

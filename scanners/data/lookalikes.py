@@ -6,7 +6,7 @@ An own selection, checked by eye against Unicode Technical Standard 39 (confusab
 
 LETTERS = (
     # Cyrillic
-    "аa вb еe ёe зz иu іi їi йu јj кk лn мm нh оo пn рp сc тt уy фo хx һh ԁd ԛq ԝw ѕs ӏl ьb ԍg үy "
+    "аa вb еe ёe зz иu іi їi йu јj кk мm нh оo пn рp сc тt уy хx һh ԁd ԛq ԝw ѕs ӏl ьb ԍg үy "
     "АA ВB ЕE ЁE ЅS ІI ЇI ЈJ КK МM НH ОO РP СC ТT УY ХX ԌG ԚQ ԜW ҮY ЗZ "
     # Greek
     "αa βb εe ηn ιi κk νv οo ρp τt υu χx γy ωw ϲc ϳj "
