@@ -24,6 +24,8 @@ from scanners.authentication.verdicts import Dkim, Verdict
 
 MAX_SIGNATURES = 10
 """Signatures looked at, from the top; real mail has up to four. Each costs a key lookup."""
+MAX_READ = 60
+"""Signatures whose tags are read to choose those: forwarders add theirs on top, the author's is at the bottom."""
 MAX_FIELD = 32_768
 """Octets of one signature field; real ones are below 2,000."""
 FUTURE_S = 300
@@ -244,19 +246,40 @@ async def hash_bodies(prepared: Prepared, forms: set[bool]) -> None:
             await asyncio.to_thread(prepared.body_hash, form)
 
 
-async def verify(prepared: Prepared, resolver: Resolver, keys: KeyStore, now_s: float) -> tuple[Dkim, ...]:
-    """The verdicts on the first MAX_SIGNATURES signatures, top first; ``()`` if there is none. Never raises for what a mail says."""
-    values = prepared.values(b"dkim-signature")[:MAX_SIGNATURES]
-    if not values:
+async def verify(
+    prepared: Prepared, resolver: Resolver, keys: KeyStore, now_s: float, authors: Sequence[str] = ()
+) -> tuple[Dkim, ...]:
+    """The verdicts on at most MAX_SIGNATURES signatures, top first; ``()`` if there is none. Never raises for what a mail says.
+
+    With more signatures than that, those that could align with ``authors`` come before the others.
+    """
+    positions = prepared.index.get(b"dkim-signature", ())[:MAX_READ]
+    if not positions:
         return ()
-    parsed = [_tags_or_none(value) for value in values]
+    everything = [_tags_or_none(prepared.headers[at][1][:-2]) for at in positions]
+    numbers = _choose(everything, authors)
+    parsed = [everything[number] for number in numbers]
     prefetched = Prefetched(resolver, MAX_SIGNATURES)
     if not await fetch_keys(prefetched, [key_name(sig) for sig in parsed if sig]):
         return tuple(_describe(sig, Verdict.TEMPERROR, "DNS took too long") for sig in parsed)
     await hash_bodies(prepared, {b"/relaxed" in sig.get(b"c", b"").lower() for sig in parsed if sig})
-    verifier = Verifier(prepared, keys, now_s, parsed)
+    verifier = Verifier(prepared, keys, now_s, everything)
     lookup = key_lookup(prefetched)
-    return tuple(_judge(verifier, number, sig, lookup) for number, sig in enumerate(parsed))
+    return tuple(_judge(verifier, number, sig, lookup) for number, sig in zip(numbers, parsed, strict=True))
+
+
+def _choose(signatures: Sequence[dict[bytes, bytes] | None], authors: Sequence[str]) -> list[int]:
+    """Which signatures are verified, in their order."""
+    numbers = list(range(len(signatures)))
+    if len(numbers) <= MAX_SIGNATURES:
+        return numbers
+    ends = {tuple(author.split(".")[-2:]) for author in authors}
+
+    def stranger(number: int) -> bool:
+        name = key_name(signatures[number] or {})
+        return tuple(name.split(".")[-2:]) not in ends
+
+    return sorted(sorted(numbers, key=stranger)[:MAX_SIGNATURES])
 
 
 def _tags_or_none(value: bytes) -> dict[bytes, bytes] | None:

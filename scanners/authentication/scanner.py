@@ -78,7 +78,7 @@ class AuthenticationScanner:
         author = headers.author(prepared, message.raw, message.header_length)
         if envelope.direction is not Direction.INBOUND:
             return _outbound(author, prepared, envelope.sender, envelope.helo)
-        spf, dkim, arc = await self._checks(message, prepared)
+        spf, dkim, arc = await self._checks(message, prepared, author)
         arc = arc_check.vouch(arc, prepared, author.domain if len(author.domains) == 1 else "", self.trusted_sealers)
         results = [
             await dmarc_check.check(self.resolver, domain, spf, dkim, self.is_suffix) for domain in author.domains
@@ -86,11 +86,12 @@ class AuthenticationScanner:
         dmarc = dmarc_check.join(results, author.ambiguous)
         return Authentication(spf, dkim, arc, dmarc, author, envelope.sender, envelope.helo, prepared.duplicates())
 
-    async def _checks(self, message: Message, prepared: Prepared) -> tuple[Spf, tuple[Dkim, ...], Arc]:
+    async def _checks(self, message: Message, prepared: Prepared, author: Author) -> tuple[Spf, tuple[Dkim, ...], Arc]:
         """The three that don't need each other: one after the other when DNS is warm, at once when there is waiting to do."""
         envelope = message.envelope
         spf = spf_check.check(self.resolver, envelope.client, envelope.helo, envelope.sender)
-        dkim = dkim_check.verify(prepared, self.resolver, self.keys, envelope.received_at.timestamp())
+        at = envelope.received_at.timestamp()
+        dkim = dkim_check.verify(prepared, self.resolver, self.keys, at, author.domains)
         arc = arc_check.verify(prepared, self.resolver, self.keys)
         domain = to_ascii(split_address(envelope.sender)[1] if envelope.sender else envelope.helo)
         if domain and self.resolver.peek(domain, "TXT") is None:

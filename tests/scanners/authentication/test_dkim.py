@@ -177,6 +177,15 @@ async def test_several_signatures_each_get_a_verdict_up_to_the_cap() -> None:
     assert {result.verdict for result in results} == {Verdict.PASS, Verdict.PERMERROR}
 
 
+async def test_beyond_the_cap_the_authors_own_signature_comes_first() -> None:
+    raw = sign(PLAIN)
+    for _ in range(dkim.MAX_SIGNATURES + 3):
+        raw = sign(raw, domain="forwarder.test")
+    results = await dkim.verify(prepare(raw), FakeResolver(ZONE), keys.KeyStore(), NOW.timestamp(), ("sub.a.test",))
+    assert len(results) == dkim.MAX_SIGNATURES
+    assert [result.verdict for result in results if result.domain == "a.test"] == [Verdict.PASS]
+
+
 async def test_internationalised_signers() -> None:
     zone = {"s._domainkey.xn--fsqu00a.test": {"TXT": [record()]}}
     result = await one(sign(PLAIN, domain="xn--fsqu00a.test"), zone)
