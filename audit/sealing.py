@@ -49,7 +49,8 @@ def subject_of(address: str) -> str:
     """The one spelling under which a person's keys are found: NFC, no case, no blanks around."""
     if address.isascii():
         return address.strip().lower()
-    return unicodedata.normalize("NFC", address.strip().lower())
+    plain = address.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair can't travel
+    return unicodedata.normalize("NFC", plain.strip().lower())
 
 
 _INNER = bytes(byte ^ 0x36 for byte in range(256))

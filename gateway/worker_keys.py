@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from audit.event import Place
 from audit.keytree import walk
 from audit.sealing import MessageKey, SubjectKey, subject_of
-from gateway.keeper_protocol import Base, Lease, LeaseRequest, SubjectKeys, Subjects
+from gateway.keeper_protocol import MAX_ADDRESSES, Base, Lease, LeaseRequest, SubjectKeys, Subjects
 
 MAX_SUBJECTS = 20_000
 """People whose keys are kept in memory: about 5 MB, a busy day's correspondents."""
@@ -88,16 +88,19 @@ class WorkerKeys:
                 missing.append(person)
             else:
                 found[person] = key
-        if missing:
-            generation = self._forgotten
-            got = await self._ask(lambda number: Subjects(number, month, missing), SubjectKeys)
-            for person, (secret, leaf) in zip(missing, got.keys, strict=True):
-                found[person] = SubjectKey(secret, leaf)
-                if generation == self._forgotten:
-                    cache[month, person] = found[person]
-            while len(cache) > MAX_SUBJECTS:
-                cache.popitem(last=False)
+        for at in range(0, len(missing), MAX_ADDRESSES):
+            found.update(await self._fetch(month, missing[at : at + MAX_ADDRESSES]))
         return found
+
+    async def _fetch(self, month: str, people: list[str]) -> dict[str, SubjectKey]:
+        generation = self._forgotten
+        got = await self._ask(lambda number: Subjects(number, month, people), SubjectKeys)
+        fresh = {person: SubjectKey(secret, leaf) for person, (secret, leaf) in zip(people, got.keys, strict=True)}
+        if generation == self._forgotten:  # else somebody was erased meanwhile, and it may be one of these
+            self._subjects.update(((month, person), key) for person, key in fresh.items())
+            while len(self._subjects) > MAX_SUBJECTS:
+                self._subjects.popitem(last=False)
+        return fresh
 
     def retire(self, place: Place) -> None:
         """The keeper wants this lease back."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import shutil
 import signal
 import sys
 import time
@@ -21,9 +22,9 @@ PRODUCERS = 8
 
 
 @contextlib.asynccontextmanager
-async def process(config: Path, socket: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(config: Path, *before: str) -> AsyncIterator[asyncio.subprocess.Process]:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway.keeper", "--config", str(config), stderr=asyncio.subprocess.DEVNULL
+        *before, sys.executable, "-m", "gateway.keeper", "--config", str(config), stderr=asyncio.subprocess.DEVNULL
     )
     try:
         yield child
@@ -71,7 +72,7 @@ async def loop(tmp_path: Path, kills: int) -> None:
     hits = 0
     producers: list[asyncio.Task[None]] = []
     for _ in range(kills):
-        async with process(config, socket) as child:
+        async with process(config) as child:
             await answers(socket)
             if not producers:
                 await log.open()
@@ -87,8 +88,9 @@ async def loop(tmp_path: Path, kills: int) -> None:
             child.send_signal(signal.SIGKILL)
             await child.wait()
     assert hits == kills
-    async with process(config, socket) as child:
+    async with process(config) as child:
         await answers(socket)
+        child.send_signal(signal.SIGHUP)
         stopping.set()
         await asyncio.gather(*producers)
         await log.close()
@@ -120,3 +122,47 @@ async def test_five_kills(tmp_path: Path) -> None:
 @pytest.mark.full
 async def test_fifty_kills(tmp_path: Path) -> None:
     await loop(tmp_path, 50)
+
+
+@pytest.mark.parametrize("fault", ["fdatasync:error=EIO", "pwrite64:error=ENOSPC"])
+async def test_a_disk_error_ends_the_keeper_without_an_answer(tmp_path: Path, fault: str) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace missing: apt install strace")
+    config, socket = tmp_path / "sealgate.toml", tmp_path / "state" / "run" / "keeper.sock"
+    config.write_text(CONFIG)
+    segment = tmp_path / "state" / "audit" / "journal" / f"{0:020d}.aj"
+    async with process(config) as child:
+        await answers(socket)
+        child.send_signal(signal.SIGTERM)
+        assert await child.wait() == 0
+    log = SocketRecorder(socket, "producer", time.monotonic, patience_s=2)
+    kind = fault.partition(":")[0]
+    watched = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-P",
+        str(segment),
+        "-e",
+        f"trace={kind}",
+        "-e",
+        f"inject={fault}:when=3",
+    )
+    async with process(config, *watched) as child:
+        await answers(socket)
+        await log.open()
+        key = await log.message_key(["zhang@corp.test", "buyer@acme.example"])
+        await log.record([decided(1)], key)
+        with pytest.raises(RecorderUnavailable):
+            await log.record([decided(2)], key)
+        assert await child.wait() == 70
+    async with process(config) as child:
+        await answers(socket)
+        receipt = await log.record([decided(2)], key)
+        await log.close()
+        child.send_signal(signal.SIGTERM)
+        assert await child.wait() == 0
+    assert LogView.open(tmp_path / "state" / "audit").entry(receipt.index).text("id") == decided(2).id
+    assert verify(tmp_path / "state" / "audit").mismatches == ()

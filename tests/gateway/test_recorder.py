@@ -172,3 +172,13 @@ async def test_nothing_personal_stands_in_the_folder(tmp_path: Path) -> None:
             for word in planted:
                 assert word.encode() not in data, (path, word)
                 assert json.dumps(word).encode()[1:-1] not in data
+
+
+async def test_any_address_and_any_number_of_them(tmp_path: Path) -> None:
+    odd = ["", "\udcff@corp.test", "用户@例子.test", "a" * 5000, *(f"p{number}@x" for number in range(2500))]
+    async with keeper(tmp_path) as socket, recorder(socket) as log:
+        key = await log.message_key(odd)
+        assert len(key.subjects) == len(odd)
+        await log.record([decided(1, sender=odd[1], to=odd[2])], key)
+        cached = await log.message_key(odd)
+        assert cached.subjects == key.subjects
