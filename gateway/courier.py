@@ -6,7 +6,7 @@ compare-and-swap into ``sending`` decides who of two may.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -46,6 +46,8 @@ PATIENCE = 30
 """Tries, a second apart, to make an outcome durable while store or log do not answer; then recovery finds it unknown."""
 PAUSE_S = 1.0
 THREAD_ABOVE = 64 << 10
+STOP_S = 20.0
+"""A stopping process waits so long for attempts under way; below the supervisor's own patience."""
 FIRST_ATTEMPTS = 200
 """First attempts a worker runs at once; what is beyond waits for the queue process, which sees it within a second."""
 
@@ -113,10 +115,9 @@ class Courier:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def drain(self) -> None:
-        """Wait for the attempts that have begun."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+    async def drain(self, patience_s: float = STOP_S) -> None:
+        """Wait for the attempts that have begun; those not done in time are broken off, which is a deferral or an unknown outcome."""
+        await settle_down(self._tasks, patience_s)
 
     async def _notify(self, delivery: Delivery) -> None:
         try:
@@ -230,9 +231,17 @@ class Courier:
             return True
 
         hop = self._outward.hops(route).toward(people[0].address.rpartition("@")[2])
-        sent: Sent | _Nowhere = await self._carrier.send(
-            hop, mail, data, deadline=self._clock() + ATTEMPT_S, before_dot=before_dot
-        )
+        sent: Sent | _Nowhere
+        try:
+            deadline = self._clock() + ATTEMPT_S
+            sent = await self._carrier.send(hop, mail, data, deadline=deadline, before_dot=before_dot)
+        except asyncio.CancelledError:
+            if (
+                current.state is State.SENDING
+            ):  # nothing was handed over: tried again after the restart, and no fault of the mail
+                stopping = _nowhere(current, Reply(451, "4.3.2", "the gateway is stopping"))
+                await asyncio.shield(self._outcome(held, current, raw, stopping))
+            raise
         if instead:  # the one answer holds for all who were to get it
             alike = tuple(replace(sent.recipients[0], address=address) for address in current.addresses)
             sent = replace(sent, recipients=alike)
@@ -298,6 +307,15 @@ class Courier:
             except (StoreUnavailable, RecorderUnavailable, CustodyUnavailable):
                 await asyncio.sleep(PAUSE_S)
         return await work()
+
+
+async def settle_down(tasks: "Collection[asyncio.Task[object]]", patience_s: float) -> None:
+    """Wait for tasks; cancel what is left when the patience ends, and wait for that."""
+    if tasks:
+        _, late = await asyncio.wait(set(tasks), timeout=patience_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ compare-and-swap, then the event, then the new state. Each step may be made twic
 a swap that somebody else has made is seen by its version.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ from policies.decision import Decision
 from scanners.message import Envelope
 
 SYSTEM = Actor("system", "gateway")
+THREAD_ABOVE = 64 << 10
+"""Bytes from which hashing is done off the loop, so that small mail beside it does not wait."""
 MAX_BATCH = 500
 """Changes in one transaction and one frame of the log: about 1 MB of events, and a writer's lock of some 50 ms."""
 
@@ -129,7 +132,11 @@ class Custody:
             box, wrapped = self.store.new_box(envelope.id)
             # A crash after this leaves a blob without a row: the sweeper removes it, the client was not told 250.
             await self.blobs.put(envelope.id, box.seal_blob(raw))
-            deliveries = self._deliveries(envelope, raw, shares, decided)
+            deliveries = (
+                self._deliveries(envelope, raw, shares, decided)
+                if len(raw) <= THREAD_ABOVE
+                else await asyncio.to_thread(self._deliveries, envelope, raw, shares, decided)
+            )
             # A crash after this leaves pending rows: the sweeper asks the log whether they were told of, and settles or sweeps.
             if not await self.store.insert(held, deliveries, wrapped):
                 raise AlreadyTaken(envelope.id)

@@ -18,7 +18,7 @@ from typing import Any
 from gateway import config as configuration
 from gateway import logs
 from gateway.config import Config
-from gateway.courier import Courier
+from gateway.courier import STOP_S, Courier, settle_down
 from gateway.custody import MAX_BATCH, Busy, Custody, CustodyUnavailable
 from gateway.delivery import Action, Delivery, State, Verb
 from gateway.desk import keeper_socket, open_courier, open_desk, open_releaser
@@ -84,10 +84,9 @@ class Queue:
         await self._guarded("expire", self._expire(now))
         return started
 
-    async def drain(self) -> None:
-        """Wait for the attempts under way."""
-        while self._under_way:
-            await asyncio.wait(set(self._under_way.values()))
+    async def drain(self, patience_s: float = STOP_S) -> None:
+        """Wait for the attempts under way; what is not done in time is broken off."""
+        await settle_down(self._under_way.values(), patience_s)
 
     async def _attempts(self, now: datetime) -> int:
         free = AT_ONCE - len(self._under_way)

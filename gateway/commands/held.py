@@ -3,16 +3,18 @@
 import argparse
 import asyncio
 import getpass
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from audit.event import Event, Secret
 from gateway import config as configuration
 from gateway import listing, people
 from gateway.config import Config, Operator
 from gateway.custody import Busy, CustodyUnavailable
 from gateway.delivery import HELD, Delivery, State
-from gateway.desk import Desk, open_desk, open_releaser, open_store
+from gateway.desk import Desk, ids, now, open_desk, open_releaser, open_store
 from gateway.loading import JudgeError
 from gateway.recorder import RecorderUnavailable
 from gateway.release import Gone, Released, Waiting
@@ -20,6 +22,7 @@ from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.protocol import MAX_PAGE, Filter, Store
 
 MAX_CODE_LINE = 64
+ORIGINAL_ROLES = frozenset({people.APPROVER, "auditor"})
 SHOWN = frozenset({*HELD, State.UNDELIVERABLE, State.OUTCOME_UNKNOWN})
 TROUBLE = (StoreUnavailable, StoreDamaged, RecorderUnavailable, CustodyUnavailable, JudgeError)
 
@@ -52,6 +55,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         answer.add_argument("id", help="message or delivery id 邮件或投递编号")
         add_proof(answer)
         answer.add_argument("--comment", default="", help="for the log, sealed 审批意见")
+    original = verbs.add_parser("original", help="the bytes as accepted, into a file; an event 导出原件，记入日志")
+    original.add_argument("id", help="message or delivery id 邮件或投递编号")
+    original.add_argument("--out", type=Path, required=True, help="a file that is not there yet 输出文件")
+    original.add_argument("--purpose", required=True, help="why; for the log, sealed 目的")
+    add_proof(original)
     for each in verbs.choices.values():
         each.add_argument("--config", type=Path, default=Path("sealgate.toml"), help="configuration file 配置文件")
         each.set_defaults(run=run)
@@ -66,7 +74,7 @@ def add_proof(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit 0: done; 1: not done, and why; 2: no such mail, or wrong use."""
     config = configuration.load(arguments.config)
-    work = {"list": _list, "show": _show, "release": _release, "reject": _reject}[arguments.verb]
+    work = {"list": _list, "show": _show, "release": _release, "reject": _reject, "original": _original}[arguments.verb]
     return guarded(lambda: work(config, arguments))
 
 
@@ -196,3 +204,33 @@ async def _reject(config: Config, arguments: argparse.Namespace) -> int:
         return 0
 
     return await _answered(config, arguments, answer)
+
+
+async def _original(config: Config, arguments: argparse.Namespace) -> int:
+    """The event is durable before a byte is shown."""
+    code = read_code(arguments)
+    async with open_desk(config, "held") as desk:
+        operator = await desk.people.prove(arguments.operator, code)
+        if not ORIGINAL_ROLES & set(operator.roles):
+            raise people.Refused("需要 approver 或 auditor 角色", "this needs the role approver or auditor")
+        found = await find(desk.custody.store, arguments.id)
+        raw = await desk.custody.raw(found[0].message_id) if found else None
+        if raw is None:
+            return _nothing(arguments.id)
+        await _tell(desk, operator, found[0], arguments.purpose)
+        try:
+            with os.fdopen(os.open(arguments.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(raw)
+        except OSError as error:
+            print(f"{arguments.out}: {error.strerror} 无法写入", file=sys.stderr)
+            return 1
+    print(f"{len(raw)} bytes -> {arguments.out}  sha256 {found[0].content}")
+    return 0
+
+
+async def _tell(desk: Desk, operator: Operator, delivery: Delivery, purpose: str) -> None:
+    event = Event(
+        ids(), "audit.view_sealed", now(), people.actor(operator), "exported", msg=delivery.message_id,
+        public={"delivery": delivery.id, "what": "original"}, sealed={"purpose": Secret(purpose[:500])}, prev=delivery.decided,
+    )  # fmt: skip
+    await desk.recorder.record([event], await desk.recorder.message_key(delivery.addresses))

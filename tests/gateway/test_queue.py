@@ -1,5 +1,6 @@
 """The courier and the queue: every answer of a next hop becomes true, once, in the log and in the store."""
 
+import asyncio
 import logging
 from dataclasses import replace
 from datetime import timedelta
@@ -8,7 +9,7 @@ from email import message_from_bytes, policy
 import pytest
 
 from gateway.config import Route
-from gateway.courier import POISON, Courier, Outward
+from gateway.courier import POISON, Courier, Outward, settle_down
 from gateway.delivery import Action, State, Verb
 from gateway.hops import Hops
 from gateway.notices import House, Notices
@@ -309,3 +310,26 @@ async def test_hold_resume_retry_delete_by_an_operator(at):
     row = await at.store.delivery(row.id)
     (gone,) = await at.custody.change(row, Action(Verb.DELETE))
     assert gone.state is State.DELETED
+
+
+async def test_a_stop_breaks_off_what_was_not_handed_over_and_says_so_of_the_rest(at):
+    office = Office(at)
+    (first,) = (await take(at)).deliveries
+    (second,) = (await take(at, of=envelope("01KAMZ3W8Q0000000000000M02"))).deliveries
+
+    class Silent(FakeCarrier):
+        async def send(self, hop, mail, data, *, deadline, before_dot=None):
+            self.asked.append(())
+            if len(self.asked) == 2:
+                await before_dot(())
+            await asyncio.Event().wait()
+
+    office.courier._carrier = Silent()
+    tasks = [asyncio.create_task(office.courier.attempt(each)) for each in (first, second)]
+    while {(await at.store.delivery(each.id)).state for each in (first, second)} != {State.SENDING, State.CLOSING}:
+        await asyncio.sleep(0)
+    await settle_down(tasks, 0.05)
+    rows = {row.state: row for row in [await at.store.delivery(first.id), await at.store.delivery(second.id)]}
+    assert set(rows) == {State.QUEUED, State.CLOSING}, "what was handed over is for recovery to call unknown"
+    assert (rows[State.QUEUED].abandoned, rows[State.QUEUED].recipients[0].reply[:9]) == (0, "451 4.3.2")
+    assert at.recorder.events[-1].type == "message.deferred"

@@ -222,9 +222,18 @@ def test_only_a_proven_and_entitled_person_changes_anything(settings, keeper):
     secret, own = secret_of(settings, "wang"), secret_of(settings, "zhang")
     status, said = run(settings, "held", "release", message_id, "--operator", "wang", code="000000")
     assert (status, "not right" in said) == (1, True)
+    out = settings.parent / "original.eml"
+    words = ("held", "original", message_id, "--operator", "wang", "--purpose", "complaint", "--out", str(out))
+    status, said = run(settings, *words, code="000000")
+    assert (status, out.exists()) == (1, False), said
+    code = pyotp.TOTP(secret).now()
+    status, said = run(settings, *words, code=code)
+    assert (status, out.read_bytes()) == (0, RAW), said
+    assert out.stat().st_mode & 0o777 == 0o600
     status, said = run(settings, "held", "reject", message_id, "--operator", "zhang", code=pyotp.TOTP(own).now())
     assert (status, "own mail" in said) == (1, True), said
-    code = pyotp.TOTP(secret).now()
+    # The next step's code: this one is used. It is taken half a minute early, as the window allows.
+    code = pyotp.TOTP(secret).at(int(time.time()) + 30)
     status, said = run(settings, "held", "reject", message_id, "--operator", "wang", "--comment", "no", code=code)
     assert (status, f"rejected 已拒绝 {message_id}" in said) == (0, True), said
     status, said = run(settings, "queue", "delete", message_id, "--operator", "wang", code=code)
