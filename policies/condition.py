@@ -197,13 +197,17 @@ def header_leaf(name: str, check: Callable[[str], bool] | None, zh: str, en: str
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a finding condition asks for. ``where`` is body, attachment, nested, header or ``""``; ``about`` any of these words."""
+    """What a finding condition asks for. ``where`` is body, attachment, nested, header or ``""``; ``about`` any of these words.
+
+    ``without`` are codes that a pattern covers and that don't count.
+    """
 
     code: str
     min_count: int = 1
     min_score: int = 0
     where: str = ""
     about: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
 
 
 def finding_leaf(wanted: Wanted, words: Title) -> Leaf:
@@ -237,6 +241,8 @@ def _select(common: Common, wanted: Wanted) -> list[Finding]:
         found = [one for code, several in by_code.items() if covers(wanted.code, code) for one in several]
     else:
         found = list(by_code.get(wanted.code, ()))
+    if wanted.without:
+        found = [one for one in found if one.code not in wanted.without]
     if wanted.about:
         found = [one for one in found if one.about.lower() in wanted.about]
     if wanted.where:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from policies.codes import Catalogue
+from policies.codes import Catalogue, covers
 from policies.comparison import Comparison, compare
 from policies.condition import (
     OPERATORS,
@@ -222,14 +222,18 @@ def _header(table: Table, name: str) -> Leaf | None:
 
 
 def _finding(table: Table, code: str, words: Words) -> Leaf | None:
-    table.allow(("finding", "min_count", "min_score", "part", "about"))
+    table.allow(("finding", "min_count", "min_score", "part", "about", "except"))
     wanted = Wanted(
         code,
         table.integer("min_count", 1, 1, 1_000_000),
         table.integer("min_score", 0, 0, 1_000_000),
         table.text("part", choices=PLACES),
         frozenset(word.lower() for word in table.strings("about", single=True)),
+        frozenset(table.strings("except", single=True)),
     )
+    for number, word in enumerate(table.strings("except")):
+        if not covers(code, word) or not words.catalogue.knows(word):
+            table.problem(f"“{code}” 不包含 “{word}”", f'"{code}" doesn\'t cover "{word}"', "except", number)
     if not words.catalogue.knows(code):
         zh, en = meant(code, words.catalogue.exact)
         guess = words.catalogue.nearest(code)
@@ -257,6 +261,9 @@ def _finding_words(wanted: Wanted, words: Words) -> Title:
     if wanted.where:
         places = {"body": "正文", "attachment": "附件", "nested": "压缩包内", "header": "信头"}
         zh, en = f"{zh}，在{places[wanted.where]}", f"{en}, in {wanted.where}"
+    if wanted.without:
+        others = ", ".join(sorted(wanted.without))
+        zh, en = f"{zh}，除去 {others}", f"{en}, except {others}"
     if wanted.about:
         about = ", ".join(sorted(wanted.about))
         zh, en = f"{zh}，关于 {about}", f"{en}, about {about}"

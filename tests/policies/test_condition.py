@@ -180,6 +180,8 @@ COUNTS = [
     ('{ finding = "content.identifier.cn_id18", min_count = 3 }', [("2!x", 1), ("2!y", 1), ("2!z", 1)], T),
     ('{ finding = "content.identifier.cn_id18", min_count = 3 }', [("2!x", 2), ("2!x", 2)], F),
     ('{ finding = "content.identifier.*", min_count = 2 }', [("1.1", 2)], T),
+    ('{ finding = "content.identifier.*", except = ["content.identifier.cn_id18"] }', [("1.1", 2)], F),
+    ('{ finding = "content.identifier.*", except = ["content.identifier.iban"] }', [("1.1", 2)], T),
     ('{ finding = "content.identifier.cn_id18", part = "body" }', [("2", 1)], F),
     ('{ finding = "content.identifier.cn_id18", part = "nested" }', [("2!x", 1)], T),
     ('{ finding = "content.identifier.cn_id18", part = "attachment" }', [("2!x", 1)], T),
