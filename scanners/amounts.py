@@ -1,5 +1,6 @@
 """Amounts of money in text: ``USD 120,000.00``, ``120万元``, ``人民币壹佰贰拾万元整``. Works on normalised text."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -29,7 +30,8 @@ _ONE = "[零一二三四五六七八九壹贰叁肆伍陆柒捌玖]"
 WRITTEN = rf"(人民币|美元|美金|欧元|港币)?[:：]?\s{{0,3}}([{_HAN}]{{2,40}})(?:元|圆|块)(?:({_ONE})角)?零?(?:({_ONE})分)?(?:整|正)?"
 _SHORT = "usd|us\\$|cny|rmb|cnh|eur|gbp|hkd|hk\\$|jpy|twd|nt\\$|aud|cad|chf|sgd|krw|rub|inr|aed"
 PATTERNS = (
-    r"[$€£¥]|(?i:usd|cny|rmb|eur|gbp|hkd|jpy|us dollar)|CNH|TWD|AUD|CAD|CHF|SGD|KRW|RUB|INR|AED|人民币|美元|美金|欧元|港币",
+    r"[$€£¥]|(?i:usd|cny|rmb|eur|gbp|hkd|jpy|us dollar)|CNH|TWD|AUD|CAD|CHF|SGD|KRW|RUB|INR|AED",
+    r"(?:人民币|美元|美金|欧元|港币)\s{0,3}[:：]?\s{0,3}[0-9]",
     rf"(?i)[0-9]\s{{0,3}}(?:[万亿千]|百万|million|billion|mn|bn)?\s{{0,3}}[多余万亿]?(?:{_SHORT}|{_WORDS})",
     rf"[{_HAN}](?:元|圆|块)",
 )
@@ -68,10 +70,14 @@ class Amounts:
         """Compile once, at start."""
         return cls(compiled(BEFORE), compiled(AFTER), compiled(WRITTEN))
 
-    def find(self, data: bytes) -> list[Amount]:
-        """Amounts in ``data`` (UTF-8 of a normalised text), at most MAX_AMOUNTS, in order of place."""
+    def find(self, data: bytes, which: Collection[int] = (0, 1, 2, 3)) -> list[Amount]:
+        """Amounts in ``data`` (UTF-8 of a normalised text), at most MAX_AMOUNTS, in order of place. ``which``: indices of PATTERNS
+        that a prefilter saw there."""
         found: list[Amount] = []
-        for pattern, read in ((self.before, _before), (self.after, _after), (self.written, _written)):
+        ways = ((self.before, _before, (0, 1)), (self.after, _after, (2,)), (self.written, _written, (3,)))
+        for pattern, read, needs in ways:
+            if not any(index in which for index in needs):
+                continue
             for match in pattern.finditer(data):
                 amount = read(match)
                 if amount is not None:

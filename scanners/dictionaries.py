@@ -39,6 +39,8 @@ MAX_PHRASE = 100
 """Characters of one phrase."""
 INLINE = 64 * 1024
 """Bytes of text up to which the event loop may wait for the answer (about 0.2 ms); longer texts go to a thread."""
+ENOUGH = 10
+"""Places of one phrase that are looked up where nothing (exceptions, quoted history) can take a place away again."""
 FOOTER_REACH = 400
 """Bytes of a footer's paragraph around its known phrase."""
 
@@ -324,15 +326,16 @@ def _collect(
     quotes: list[tuple[int, int]] | None = None
     for index in sorted({dictionaries.owners[number] for number in present if dictionaries.owners[number] >= 0}):
         one = dictionaries.lists[index]
+        quotes = _quoted_ranges(reading) if quotes is None else quotes
+        doubtful = bool(quotes) or any(phrase.index in present for phrase in (*one.exceptions, *one.footers))
         raw = [
             (phrase, start, end)
             for phrase in one.phrases
             if phrase.index in present
-            for start, end in _spans(phrase, data)
-        ]  # fmt: skip
+            for start, end in _spans(phrase, data, MAX_SPANS if doubtful or not phrase.exact else ENOUGH)
+        ]
         if not raw:
             continue
-        quotes = _quoted_ranges(reading) if quotes is None else quotes
         barred = [span for phrase in one.exceptions if phrase.index in present for span in _spans(phrase, data)]
         notices = [
             _paragraph(data, span) for phrase in one.footers if phrase.index in present for span in _spans(phrase, data)
@@ -347,10 +350,10 @@ def _collect(
             hits.setdefault(index, []).append(_Hit(phrase.index, phrase.group, words, start, end, reading, quoted))
 
 
-def _spans(phrase: Phrase, data: bytes) -> Iterator[tuple[int, int]]:
+def _spans(phrase: Phrase, data: bytes, limit: int = MAX_SPANS) -> Iterator[tuple[int, int]]:
     group = 1 if phrase.exact else 0
     for count, match in enumerate(phrase.regex.finditer(data)):
-        if count >= MAX_SPANS:
+        if count >= limit:
             return
         yield match.span(group)
 

@@ -173,8 +173,9 @@ class Finder:
                 if near_by is not None:
                     seen.changed.append((reading, near_by))
                     break
-        if any(index in present for index in self.money):
-            for amount in self.amounts.find(data):
+        which = [place for place, index in enumerate(self.money) if index in present]
+        if which:
+            for amount in self.amounts.find(data, which):
                 seen.amounts.setdefault(amount.currency, set()).add(amount.value)
                 seen.where.setdefault(amount.currency, reading)
 

@@ -34,8 +34,6 @@ _ATTRIBUTES = ("alt", "title", "placeholder", "value", "content", "aria-label", 
 _TAG = re.compile("<([^<>]*)>")
 _NAME = re.compile("/?([a-zA-Z][^\\s/>]*)")
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s{0,8}=\s{0,8}[\"']?\s{0,8}([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
-_SQUEEZE = re.compile("[\\t\\r\\f\\v\xa0]+ *|  +")
-_LINES = re.compile(" ?\\n[ \\n]*")
 _ZEROS = re.compile("&#0+(?=[1-9])")
 _LONG_REFERENCE = re.compile("&#[0-9]{8,};?")
 _DECLARATIONS = (
@@ -207,7 +205,12 @@ def _unescape(text: str) -> str:
 
 def _tidy(text: str) -> str:
     """Runs of blanks become one, empty lines go; what a browser's white-space: normal does, line breaks of blocks kept."""
-    return _LINES.sub("\n", _SQUEEZE.sub(" ", text)).strip()
+    for blank in "\t\r\f\v\xa0":
+        if blank in text:
+            text = text.replace(blank, " ")
+    while "  " in text:  # halves the longest run each time
+        text = text.replace("  ", " ")
+    return "\n".join(filter(None, map(str.strip, text.split("\n"))))
 
 
 def _tag_end(source: str, start: int) -> int:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best with a row per line
 """Charsets as mail really uses them."""
 
 import pytest

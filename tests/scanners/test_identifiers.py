@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best with a row per line
 """Identity numbers, cards, accounts and amounts: the shared table of valid examples and near misses, evasions, false friends."""
 
 import os

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best with a row per line
 """Who the reader would take the sender for."""
 
 import pytest

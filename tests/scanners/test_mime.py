@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best with a row per line
 """Reading mail: structure, second readings, bounds. The secret stands where only some clients look; it must be seen, and said."""
 
 import base64

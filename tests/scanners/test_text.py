@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best with a row per line
 """HTML: what a reader sees, and what only the source holds."""
 
 import time

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best with a row per line
 """Links that are not what they look like."""
 
 import pytest

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best with a row per line
 """Words as people write and hide them, false friends, and equal findings from both engines."""
 
 import os
