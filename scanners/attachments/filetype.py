@@ -61,6 +61,13 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x30\x82", "application/x-der"),
     (0, b"-----BEGIN PGP", "application/pgp-encrypted"),
 )
+_LATER = tuple(entry for entry in _MAGIC if entry[0])
+_BY_BYTE = {
+    entry[1][:1]: tuple(other for other in _MAGIC if not other[0] and other[1][:1] == entry[1][:1])
+    for entry in _MAGIC
+    if not entry[0]
+}
+"""The magics at the start by their first byte: text, which is most of all bodies, meets few of them."""
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
 
 OPAQUE = ("image/", "audio/", "video/", "font/")
@@ -164,7 +171,7 @@ def detect(data: bytes) -> Kind:
     head = data[:4096]
     if head[:2] == b"MZ" and len(data) > 64:
         return Kind("application/x-dosexec", True)
-    for offset, magic, media_type in _MAGIC:
+    for offset, magic, media_type in _BY_BYTE.get(head[:1], ()) + _LATER:
         if head.startswith(magic, offset) and _plausible(media_type, data):
             return Kind(media_type, True)
     if head[:4] == b"RIFF" and head[8:12] in _RIFF:

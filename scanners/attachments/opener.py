@@ -189,7 +189,7 @@ def needs_opening(part: Part) -> bool:
         return False
     if not part.is_body:
         return True
-    kind = detect(part.content[:4096])
+    kind = detect(part.content[:512])  # enough for every magic that text could hide behind, tar included
     if kind.known and not kind.media_type.startswith(("text/", "message/")):
         return True
     return _EICAR in part.content or may_smuggle(part.content)

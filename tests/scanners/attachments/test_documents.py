@@ -143,6 +143,9 @@ def test_both_sheet_readings_agree(engine: YaraEngine) -> None:
         f'<c><v>{CN_ID}</v></c>',
         f'<c r="B2"><v xml:space="preserve">{CN_ID}</v></c>',
         f'<c r="B2"><f>"{CN_ID}"</f></c>',
+        f'<c r="B2" t="inlineStr"><is><t>{CN_ID} > 1</t></is></c>',
+        f'<c r="B2" cm="a>b"><v>{CN_ID}</v></c>',
+
         "<c r=\"B2\" t=\"inlineStr\"><is><t>" + "".join(f"&#{ord(digit)};" for digit in CN_ID) + "</t></is></c>",
         f'<c r="B2" t="inlineStr"><is><r><t>{CN_ID[:9]}</t></r><r><t>{CN_ID[9:]}</t></r></is></c>',
     ],
