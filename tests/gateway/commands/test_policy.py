@@ -1,16 +1,20 @@
 """sealgate policy test, check, explain, diff, replay."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from audit import event as events
+from audit.log import Entry
 from audit.reader import Stored
 from gateway.cli import main
 from gateway.commands.replay import Changed, kept_of, report, span_s
 from policies.decision import Disposition
 from policies.replay import compare_kept
 from policies.rule import Ruleset
+from tests.audit.events import decided, open_log
 from tests.gateway.commands.policy_files import RULE, configured, saved
 from tests.policies.world import rule, rules
 
@@ -157,3 +161,24 @@ def test_the_report_counts_rules_and_people_and_lists_mails() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("12h", 43200), ("7d", 604800), ("2w", 1209600)])
 def test_spans(text: str, seconds: int) -> None:
     assert span_s(text) == seconds
+
+
+def test_replay_reads_a_real_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path)
+    (tmp_path / "state").mkdir()
+    log = open_log(tmp_path / "state" / "audit")
+    past = [replace(decided(number), at=datetime.now(UTC) - timedelta(days=number)) for number in range(5)]
+    log.append([Entry(event.id, events.line(event, "gw.test")) for event in reversed(past)])
+    log.publish()
+    log.close()
+    draft = tmp_path / "draft.d"
+    draft.mkdir()
+    one = rule('"content.dictionary.company"', then='disposition = "quarantine"', name="strict")
+    (draft / "a.toml").write_text("schema = 1\n" + one, encoding="utf-8")
+    arguments = ["policy", "replay", "--draft", str(draft), "--since", "60h", "--config", str(config)]
+    assert main(arguments) == 1
+    text = capsys.readouterr().out
+    assert "3 mails, 3 would change" in text
+    assert "held or refused: 0 -> 3" in text
+    assert "+ strict  3" in text
+    assert "- contract-price  3" in text
