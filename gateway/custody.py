@@ -255,8 +255,7 @@ class Custody:
     async def raw(self, message_id: str) -> bytes | None:
         """The bytes as they were accepted; None when destroyed. Raises StoreDamaged, StoreUnavailable."""
         box = await self.store.box(message_id)
-        held = await self.store.held(message_id) if box else None
-        sealed = await self.blobs.get(held.blob) if held else None
+        sealed = await self.blobs.get(message_id) if box else None
         return box.open_blob(sealed) if box and sealed is not None else None
 
     async def tidy(self, message_ids: set[str]) -> None:

@@ -4,7 +4,7 @@ A crash inside a verb leaves the database as before it (SQLite: WAL with synchro
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +12,10 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Engine,
     Row,
     create_engine,
-    delete,
     event,
     func,
     insert,
@@ -28,7 +26,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql import Select
 
-from gateway.delivery import TERMINAL, Delivery, State
+from gateway.delivery import Delivery, State
+from gateway.store import statements as sql
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.migrations import migrate
 from gateway.store.protocol import MAX_PAGE, Change, Filter, Held, Page, Proofs
@@ -75,6 +74,7 @@ class SqlStore:
 
     def __init__(self, engine: Engine, key: StoreKey) -> None:
         self._engine, self._key = engine, key
+        self._reading = engine.execution_options(sealgate_reading=True)
         self._thread = ThreadPoolExecutor(1, "store")
         self._closed = False
 
@@ -111,11 +111,11 @@ class SqlStore:
         }
 
         def work(connection: Connection) -> bool:
-            if connection.execute(select(MESSAGE.c.id).where(MESSAGE.c.id == held.envelope.id)).first():
+            if connection.execute(sql.MESSAGE_THERE, {"message": held.envelope.id}).first():
                 return False
-            connection.execute(insert(MESSAGE), message)
-            connection.execute(insert(DELIVERY), rows)
-            connection.execute(insert(ADDRESS), tokens)
+            connection.execute(sql.INSERT_MESSAGE, message)
+            connection.execute(sql.INSERT_DELIVERY, rows)
+            connection.execute(sql.INSERT_ADDRESS, tokens)
             return True
 
         return await self._write(work)
@@ -133,29 +133,27 @@ class SqlStore:
             raise ValueError("the first of the new deliveries keeps the id and has a later version")
         if box is None:
             return False
-        same = (DELIVERY.c.id == before.id) & (DELIVERY.c.version == before.version)
-        if connection.execute(update(DELIVERY).where(same).values(self._row(box, first))).rowcount != 1:
+        same = {"old_id": before.id, "old_version": before.version}
+        if connection.execute(sql.SWAP, {**self._row(box, first), **same}).rowcount != 1:
             return False
         if len(change.after) > 1:
             sender = self._open_held(box, connection, before.message_id).envelope.sender
-            connection.execute(insert(DELIVERY), [self._row(box, part) for part in change.after[1:]])
-            connection.execute(delete(ADDRESS).where(ADDRESS.c.delivery_id == before.id))
-            connection.execute(insert(ADDRESS), self._tokens(sender, change.after))
+            connection.execute(sql.INSERT_DELIVERY, [self._row(box, part) for part in change.after[1:]])
+            connection.execute(sql.FORGET_ADDRESSES_OF, {"delivery": before.id})
+            connection.execute(sql.INSERT_ADDRESS, self._tokens(sender, change.after))
         return True
 
     def _boxes(self, connection: Connection, message_ids: Collection[str]) -> dict[str, MessageBox]:
-        query = select(MESSAGE.c.id, MESSAGE.c.wrapped).where(
-            MESSAGE.c.id.in_(sorted(message_ids)) & MESSAGE.c.wrapped.is_not(None)
-        )
-        return {name: self._key.unwrap(name, wrapped) for name, wrapped in connection.execute(query)}
+        query = connection.execute(sql.KEYS, {"ids": sorted(message_ids)})
+        return {name: self._key.unwrap(name, wrapped) for name, wrapped in query}
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
-        found = await self._select(_rows().where(DELIVERY.c.id == delivery_id))
+        found = await self._select(sql.ROW, {"delivery": delivery_id})
         return found[0] if found else None
 
     async def page(self, wanted: Filter, after: str = "", limit: int = 50) -> Page:
         limit = max(1, min(limit, MAX_PAGE))
-        query = self._filtered(_rows(), wanted)
+        query = self._filtered(sql.ROWS, wanted)
         if after:
             query = query.where(DELIVERY.c.id < after)
         found = await self._select(query.order_by(DELIVERY.c.id.desc()).limit(limit + 1))
@@ -181,7 +179,7 @@ class SqlStore:
         condition = DELIVERY.c.state.in_(sorted(states)) & (DELIVERY.c.due_ms <= _ms(now))
         if but_hops:
             condition &= DELIVERY.c.next_hop.not_in(sorted(but_hops))
-        query = _rows().where(condition & (DELIVERY.c.unfinished == 0))
+        query = sql.ROWS.where(condition & (DELIVERY.c.unfinished == 0))
         return await self._select(query.order_by(DELIVERY.c.rank_ms, DELIVERY.c.id).limit(min(limit, MAX_PAGE)))
 
     async def next_due(self, states: Collection[State]) -> datetime | None:
@@ -190,7 +188,7 @@ class SqlStore:
         return None if found is None else _time(found)
 
     async def unfinished(self, limit: int, after: str = "") -> tuple[Delivery, ...]:
-        query = _rows().where((DELIVERY.c.unfinished == 1) & (DELIVERY.c.id > after))
+        query = sql.ROWS.where((DELIVERY.c.unfinished == 1) & (DELIVERY.c.id > after))
         return await self._select(query.order_by(DELIVERY.c.id).limit(min(limit, MAX_PAGE)))
 
     async def counts(self) -> dict[State, int]:
@@ -213,27 +211,24 @@ class SqlStore:
 
     async def forget(self, message_ids: Collection[str], now: datetime) -> frozenset[str]:
         def work(connection: Connection) -> frozenset[str]:
-            def named(condition: "ColumnElement[bool]", names: Collection[str]) -> set[str]:
-                mine = DELIVERY.c.message_id.in_(sorted(names))
-                return set(connection.scalars(select(DELIVERY.c.message_id).where(mine & condition).distinct()))
-
-            gone = set(message_ids) - named(_wanted_at(now), message_ids)
-            untold = gone - named(DELIVERY.c.state != State.SWEPT.value, gone)  # its id may come again
-            rows = DELIVERY.c.message_id.in_(sorted(gone))
-            connection.execute(delete(ADDRESS).where(ADDRESS.c.delivery_id.in_(select(DELIVERY.c.id).where(rows))))
-            connection.execute(delete(DELIVERY).where(rows))
-            connection.execute(delete(MESSAGE).where(MESSAGE.c.id.in_(sorted(untold))))
-            told = MESSAGE.c.id.in_(sorted(gone - untold))
-            connection.execute(update(MESSAGE).where(told).values(wrapped=None, sealed=None))
+            at = {"ids": sorted(message_ids), "now_ms": _ms(now)}
+            gone = set(message_ids) - set(connection.scalars(sql.STILL_WANTED, at))
+            mine = {"ids": sorted(gone)}
+            untold = gone - set(connection.scalars(sql.TOLD_OF, mine))  # its id may come again
+            connection.execute(sql.DELETE_ADDRESSES, mine)
+            connection.execute(sql.DELETE_DELIVERIES, mine)
+            connection.execute(sql.DESTROY_KEYS, mine)
+            if untold:
+                connection.execute(sql.DELETE_MESSAGES, {"ids": sorted(untold)})
             return frozenset(gone)
 
         return await self._write(work)
 
     async def forgettable(self, now: datetime, limit: int) -> tuple[str, ...]:
-        alive = select(DELIVERY.c.id).where((DELIVERY.c.message_id == MESSAGE.c.id) & _wanted_at(now))
-        done = select(DELIVERY.c.message_id).where(~_wanted_at(now))
+        alive = select(DELIVERY.c.id).where((DELIVERY.c.message_id == MESSAGE.c.id) & sql.WANTED)
+        done = select(DELIVERY.c.message_id).where(~sql.WANTED)
         query = select(MESSAGE.c.id).where(MESSAGE.c.id.in_(done) & ~alive.exists()).limit(limit)
-        return await self._read(lambda connection: tuple(connection.scalars(query)))
+        return await self._read(lambda connection: tuple(connection.scalars(query, {"now_ms": _ms(now)})))
 
     async def applied_to(self) -> int:
         query = select(META.c.value).where(META.c.name == "applied_to")
@@ -274,11 +269,11 @@ class SqlStore:
         return await self._write(work)
 
     def _box(self, connection: Connection, message_id: str) -> MessageBox | None:
-        wrapped = connection.scalar(select(MESSAGE.c.wrapped).where(MESSAGE.c.id == message_id))
+        wrapped = connection.scalar(sql.WRAPPED, {"message": message_id})
         return None if wrapped is None else self._key.unwrap(message_id, wrapped)
 
     def _open_held(self, box: MessageBox, connection: Connection, message_id: str) -> Held:
-        sealed = connection.scalar(select(MESSAGE.c.sealed).where(MESSAGE.c.id == message_id))
+        sealed = connection.scalar(sql.SEALED, {"message": message_id})
         if sealed is None:
             raise StoreDamaged("a message has a key but no envelope")
         return _held_in.decode(box.open("message", sealed))
@@ -306,9 +301,9 @@ class SqlStore:
             for token in sorted({self._key.token(address) for address in (sender, *delivery.addresses)})
         ]
 
-    async def _select(self, query: "Select[Any]") -> tuple[Delivery, ...]:
+    async def _select(self, query: "Select[Any]", values: Mapping[str, object] | None = None) -> tuple[Delivery, ...]:
         def work(connection: Connection) -> tuple[Delivery, ...]:
-            return tuple(self._opened(row) for row in connection.execute(query) if row.wrapped is not None)
+            return tuple(self._opened(row) for row in connection.execute(query, values) if row.wrapped is not None)
 
         return await self._read(work)
 
@@ -327,8 +322,7 @@ class SqlStore:
 
     async def _run(self, work: Callable[[Connection], T], *, reading: bool) -> T:
         def transaction() -> T:
-            engine = self._engine.execution_options(sealgate_reading=reading)
-            with engine.begin() as connection:
+            with (self._reading if reading else self._engine).begin() as connection:
                 return work(connection)
 
         try:
@@ -337,15 +331,6 @@ class SqlStore:
             raise StoreUnavailable("a row with that id is already there") from error
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"{type(error).__name__}: {getattr(error, 'orig', None) or 'no detail'}") from error
-
-
-def _rows() -> "Select[Any]":
-    columns = (DELIVERY.c.id, DELIVERY.c.message_id, DELIVERY.c.state, DELIVERY.c.version, DELIVERY.c.sealed)
-    return select(*columns, MESSAGE.c.wrapped).join(MESSAGE, MESSAGE.c.id == DELIVERY.c.message_id)
-
-
-def _wanted_at(now: datetime) -> "ColumnElement[bool]":
-    return DELIVERY.c.state.not_in(sorted(TERMINAL)) | (DELIVERY.c.due_ms > _ms(now))
 
 
 def _place(delivery_id: str, version: int) -> str:

@@ -1,0 +1,36 @@
+"""The statements that every delivery runs through, built once: building one costs several times what running it does."""
+
+from typing import Any
+
+from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
+from sqlalchemy.sql import Select
+
+from gateway.delivery import TERMINAL, State
+from gateway.store.tables import ADDRESS, DELIVERY, MESSAGE
+
+IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+NOW: BindParameter[Any] = bindparam("now_ms")
+
+INSERT_MESSAGE = insert(MESSAGE)
+INSERT_DELIVERY = insert(DELIVERY)
+INSERT_ADDRESS = insert(ADDRESS)
+MESSAGE_THERE = select(MESSAGE.c.id).where(MESSAGE.c.id == bindparam("message"))
+WRAPPED = select(MESSAGE.c.wrapped).where(MESSAGE.c.id == bindparam("message"))
+SEALED = select(MESSAGE.c.sealed).where(MESSAGE.c.id == bindparam("message"))
+KEYS = select(MESSAGE.c.id, MESSAGE.c.wrapped).where(MESSAGE.c.id.in_(IDS) & MESSAGE.c.wrapped.is_not(None))
+SWAP = update(DELIVERY).where((DELIVERY.c.id == bindparam("old_id")) & (DELIVERY.c.version == bindparam("old_version")))
+FORGET_ADDRESSES_OF = delete(ADDRESS).where(ADDRESS.c.delivery_id == bindparam("delivery"))
+ROWS: "Select[Any]" = select(
+    DELIVERY.c.id, DELIVERY.c.message_id, DELIVERY.c.state, DELIVERY.c.version, DELIVERY.c.sealed, MESSAGE.c.wrapped
+).join(MESSAGE, MESSAGE.c.id == DELIVERY.c.message_id)
+ROW = ROWS.where(DELIVERY.c.id == bindparam("delivery"))
+
+_MINE = DELIVERY.c.message_id.in_(IDS)
+WANTED = DELIVERY.c.state.not_in(sorted(TERMINAL)) | (DELIVERY.c.due_ms > NOW)
+"""Not finished, or finished and still to be kept for a while."""
+STILL_WANTED = select(DELIVERY.c.message_id).where(_MINE & WANTED).distinct()
+TOLD_OF = select(DELIVERY.c.message_id).where(_MINE & (DELIVERY.c.state != State.SWEPT.value)).distinct()
+DELETE_ADDRESSES = delete(ADDRESS).where(ADDRESS.c.delivery_id.in_(select(DELIVERY.c.id).where(_MINE)))
+DELETE_DELIVERIES = delete(DELIVERY).where(_MINE)
+DELETE_MESSAGES = delete(MESSAGE).where(MESSAGE.c.id.in_(IDS))
+DESTROY_KEYS = update(MESSAGE).where(MESSAGE.c.id.in_(IDS)).values(wrapped=None, sealed=None)
