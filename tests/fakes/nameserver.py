@@ -57,11 +57,11 @@ class Nameserver(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def nameserver(respond: Respond) -> AsyncIterator[Nameserver]:
+async def nameserver(respond: Respond, port: int = 0) -> AsyncIterator[Nameserver]:
     loop = asyncio.get_running_loop()
     server = Nameserver(respond)
     for _ in range(20):  # the TCP port of the same number may be taken
-        transport, _protocol = await loop.create_datagram_endpoint(lambda: server, local_addr=("127.0.0.1", 0))
+        transport, _protocol = await loop.create_datagram_endpoint(lambda: server, local_addr=("127.0.0.1", port))
         server.port = transport.get_extra_info("sockname")[1]
         try:
             stream = await asyncio.start_server(server.on_stream, "127.0.0.1", server.port)
