@@ -192,7 +192,8 @@ def needs_opening(part: Part) -> bool:
     kind = detect(part.content[:512])  # enough for every magic that text could hide behind, tar included
     if kind.known and not kind.media_type.startswith(("text/", "message/")):
         return True
-    return _EICAR in part.content or may_smuggle(part.content)
+    page = part.media_type == "text/html" or kind.media_type == "text/html"
+    return _EICAR in part.content or (page and may_smuggle(part.content))
 
 
 async def exchange(path: Path, job: Job, descriptor: int, limit_s: float) -> Answer:

@@ -391,6 +391,19 @@ async def test_a_body_that_is_not_text_is_opened(tmp_path: Path, rules: Compiled
     assert "malware.yara.eicar" in _codes(await _opener(tmp_path, rules).open(message))
 
 
+@pytest.mark.parametrize(
+    "page", ["<ScRiPt>x = new Blob([atob(d)]); a.href = URL.createObjectURL(x); a.download = 'b.zip'</ScRiPt>"]
+)
+async def test_a_body_that_smuggles_is_opened(
+    tmp_path: Path, rules: CompiledRules, pool: DecoderPool, page: str
+) -> None:
+    import dataclasses
+
+    body = dataclasses.replace(mail().parts[0], media_type="text/html", content=page.encode(), text="")
+    message = dataclasses.replace(mail(), parts=(body,))
+    assert "attachment.html_smuggling" in _codes(await _opener(tmp_path, rules).open(message))
+
+
 async def test_many_messages_at_once(tmp_path: Path, rules: CompiledRules, pool: DecoderPool) -> None:
     opener = _opener(tmp_path, rules)
     messages = [mail(attached(f"{number}.txt", b"%d" % number)) for number in range(300)]
