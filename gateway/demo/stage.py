@@ -7,14 +7,14 @@ import os
 import signal
 import smtplib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from audit.reader import LogView
 from gateway.demo.mails import Keys, make_keys, zone
-from gateway.demo.stubs import Delivered, StubDns, StubServer
+from gateway.demo.stubs import Delivered, StubDns, StubServer, Zone
 
 START_S = 60.0
 """A gateway that is not listening by then has failed."""
@@ -91,6 +91,7 @@ class Stage:
     totp_secret: str
     config: str = CONFIG
     keys: Keys = field(default_factory=make_keys)
+    make_dns: Callable[[Zone], StubDns] = StubDns
     dns: StubDns | None = None
     server: StubServer = field(default_factory=StubServer)
     ports: dict[str, int] = field(default_factory=dict)
@@ -109,7 +110,7 @@ class Stage:
 
     async def __aenter__(self) -> "Stage":
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.dns = StubDns(zone(self.keys))
+        self.dns = self.make_dns(zone(self.keys))
         self.addresses["dns"] = await self.dns.start()
         self.addresses["server"] = await self.server.start()
         self.settings.write_text(
