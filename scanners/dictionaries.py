@@ -26,6 +26,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scanners.amounts import PATTERNS as AMOUNTS
+from scanners.amounts import Amounts
 from scanners.base import Result, Stage
 from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.message import Message
@@ -95,6 +96,7 @@ class Dictionaries:
     """For each pattern the index of its dictionary; -1 for amounts."""
     versions: Mapping[str, str]
     """Name of each list -> hash over what it says."""
+    amounts: Amounts
 
 
 def load(*texts: str, engine: str = "auto") -> Dictionaries:
@@ -116,7 +118,9 @@ def load(*texts: str, engine: str = "auto") -> Dictionaries:
     except PatternError as error:
         raise DictionaryError(str(error)) from None
     versions = {name: _digest(table) for name, table in tables.items()}
-    return Dictionaries(lists, _digest(versions), screen, tuple(builder.owners), MappingProxyType(versions))
+    return Dictionaries(
+        lists, _digest(versions), screen, tuple(builder.owners), MappingProxyType(versions), Amounts.build()
+    )
 
 
 def _digest(content: object) -> str:
@@ -297,22 +301,46 @@ class DictionaryScanner:
 
 def find(dictionaries: Dictionaries, texts: tuple[Reading, ...]) -> tuple[Finding, ...]:
     """Findings over all readings of one message, in the order of the lists."""
+    seen = [
+        (reading, frozenset(present))
+        for reading in texts
+        if (present := dictionaries.prefilter.present(reading.normal.data))
+    ]
+    strong = _firing(dictionaries, seen, alone=True)
+    found = {index: _finding(dictionaries.lists[index], hits) for index, hits in strong.items()}
+    if strong or _speaks_of_money(dictionaries, seen):  # the lists that never fire alone are read only beside something
+        others = [hit for hits in strong.values() for hit in hits]
+        for index, hits in _firing(dictionaries, seen, alone=False).items():
+            outside = _outside(hits, others)
+            if outside:
+                found[index] = _finding(dictionaries.lists[index], outside)
+    return tuple(found[index] for index in sorted(found))
+
+
+def _firing(
+    dictionaries: Dictionaries, seen: list[tuple[Reading, frozenset[int]]], *, alone: bool
+) -> dict[int, list[_Hit]]:
+    """Hits of the lists that may (or may not) fire alone, for those that fire."""
     hits: dict[int, list[_Hit]] = {}
-    money = False
-    for reading in texts:
-        present = dictionaries.prefilter.present(reading.normal.data)
-        if present:
-            money = money or dictionaries.owners[present[-1]] < 0
-            _collect(dictionaries, reading, frozenset(present), hits)
-    firing = {index for index, found in hits.items() if _fires(dictionaries.lists[index], found)}
-    strong = {index for index in firing if dictionaries.lists[index].alone}
-    findings = []
-    for index in sorted(firing):
-        one = dictionaries.lists[index]
-        found = hits[index] if one.alone else _outside(hits[index], [hit for other in strong for hit in hits[other]])
-        if found and (one.alone or money or strong):
-            findings.append(_finding(one, found))
-    return tuple(findings)
+    for reading, present in seen:
+        owners = {dictionaries.owners[number] for number in present} - {-1}
+        chosen = [index for index in owners if dictionaries.lists[index].alone == alone]
+        if chosen:
+            _collect(dictionaries, reading, present, chosen, hits)
+    return {index: found for index, found in hits.items() if _fires(dictionaries.lists[index], found)}
+
+
+def _speaks_of_money(dictionaries: Dictionaries, seen: list[tuple[Reading, frozenset[int]]]) -> bool:
+    """Is there an amount, in a message that also holds phrases of a list that never fires alone?"""
+    first = len(dictionaries.owners) - len(AMOUNTS)
+    weak = {index for index, one in enumerate(dictionaries.lists) if not one.alone}
+    if not any(dictionaries.owners[number] in weak for _, present in seen for number in present):
+        return False
+    return any(
+        dictionaries.amounts.find(reading.normal.data, which)
+        for reading, present in seen
+        if (which := [number - first for number in present if number >= first])
+    )
 
 
 def _fires(one: Dictionary, found: list[_Hit]) -> bool:
@@ -320,11 +348,15 @@ def _fires(one: Dictionary, found: list[_Hit]) -> bool:
 
 
 def _collect(
-    dictionaries: Dictionaries, reading: Reading, present: frozenset[int], hits: dict[int, list[_Hit]]
+    dictionaries: Dictionaries,
+    reading: Reading,
+    present: frozenset[int],
+    chosen: list[int],
+    hits: dict[int, list[_Hit]],
 ) -> None:
     data = reading.normal.data
     quotes: list[tuple[int, int]] | None = None
-    for index in sorted({dictionaries.owners[number] for number in present if dictionaries.owners[number] >= 0}):
+    for index in chosen:
         one = dictionaries.lists[index]
         quotes = _quoted_ranges(reading) if quotes is None else quotes
         doubtful = bool(quotes) or any(phrase.index in present for phrase in (*one.exceptions, *one.footers))

@@ -62,7 +62,7 @@ def test_latin_phrases(lists: Dictionaries, text: str) -> None:
     assert hits(lists, text)["price"] == (1, 6)
 
 
-SILENT = ["到底价格是多少？", "彻底价", "bottom price guarantee program", "recost prices", "报价和单价", "> 底价\n好的", "帐篷", "机密的事", "合同很重要，总价不变", "",
+SILENT = ["到底价格是多少？", "彻底价", "bottom price guarantee program", "recost prices", "报价和单价", "报价 USD", "> 底价\n好的", "帐篷", "机密的事", "合同很重要，总价不变", "",
           "This mail is strictly confidential. If you are not the intended recipient, delete it."]  # fmt: skip
 
 
