@@ -21,18 +21,18 @@ _NAMES = {
     "新台币": "TWD", "台币": "TWD", "澳元": "AUD", "加元": "CAD", "瑞郎": "CHF", "卢布": "RUB", "韩元": "KRW", "新币": "SGD",
 }  # fmt: skip
 _NUMBER = r"[0-9]{1,3}(?:[.,，' ][0-9]{3}){1,5}(?:[.,][0-9]{1,2})?|[0-9]{1,15}(?:\.[0-9]{1,4})?"
-_SCALE = r"(?:\s?(万亿|百万|千万|万|亿|千|million|billion|mio|mn|bn|[kKmM])(?:[^A-Za-z]|$))?"
+_SCALE = r"(?:[ \t]?(万亿|百万|千万|万|亿|千|million|billion|mio|mn|bn|[kKmM])(?:[^A-Za-z]|$))?"
 _HAN = "零〇一二三四五六七八九十百千万亿两壹贰叁肆伍陆柒捌玖拾佰仟"
 
-BEFORE = rf"(?i)(?:^|[^A-Za-z])({_CODES}|人民币|美元|美金|欧元|港币|[$€£¥])\s{{0,3}}[:：]?\s{{0,3}}({_NUMBER}){_SCALE}"
-AFTER = rf"(?i)(?:^|[^0-9.,])({_NUMBER})\s{{0,3}}(万亿|百万|千万|万|亿|千|million|billion|mn|bn)?\s{{0,3}}(?:多|余)?({_CODES}|{_WORDS})"
+BEFORE = rf"(?i)(?:^|[^A-Za-z])({_CODES}|人民币|美元|美金|欧元|港币|[$€£¥])[ \t]{{0,3}}[:：]?[ \t]{{0,3}}({_NUMBER}){_SCALE}"
+AFTER = rf"(?i)(?:^|[^0-9.,])({_NUMBER})[ \t]{{0,3}}(万亿|百万|千万|万|亿|千|million|billion|mn|bn)?[ \t]{{0,3}}(?:多|余)?({_CODES}|{_WORDS})"
 _ONE = "[零一二三四五六七八九壹贰叁肆伍陆柒捌玖]"
-WRITTEN = rf"(人民币|美元|美金|欧元|港币)?[:：]?\s{{0,3}}([{_HAN}]{{2,40}})(?:元|圆|块)(?:({_ONE})角)?零?(?:({_ONE})分)?(?:整|正)?"
+WRITTEN = rf"(人民币|美元|美金|欧元|港币)?[:：]?[ \t]{{0,3}}([{_HAN}]{{2,40}})(?:元|圆|块)(?:({_ONE})角)?零?(?:({_ONE})分)?(?:整|正)?"
 _SHORT = "usd|us\\$|cny|rmb|cnh|eur|gbp|hkd|hk\\$|jpy|twd|nt\\$|aud|cad|chf|sgd|krw|rub|inr|aed"
 PATTERNS = (
     r"[$€£¥]|(?i:usd|cny|rmb|eur|gbp|hkd|jpy|us dollar)|CNH|TWD|AUD|CAD|CHF|SGD|KRW|RUB|INR|AED",
-    r"(?:人民币|美元|美金|欧元|港币)\s{0,3}[:：]?\s{0,3}[0-9]",
-    rf"(?i)[0-9]\s{{0,3}}(?:[万亿千]|百万|million|billion|mn|bn)?\s{{0,3}}[多余万亿]?(?:{_SHORT}|{_WORDS})",
+    r"(?:人民币|美元|美金|欧元|港币)[ \t]{0,3}[:：]?[ \t]{0,3}[0-9]",
+    rf"(?i)[0-9][ \t]{{0,3}}(?:[万亿千]|百万|million|billion|mn|bn)?[ \t]{{0,3}}[多余万亿]?(?:{_SHORT}|{_WORDS})",
     rf"[{_HAN}](?:元|圆|块)",
 )
 """For a prefilter, cheaper than the patterns themselves: one of these is present where ``find()`` can find something."""
