@@ -231,7 +231,7 @@ def _shown(octets: bytes) -> str:
 WHY = {
     "SPF soft": "OpenDMARC knows pass and fail only",
     "SPF neutral": "OpenDMARC knows pass and fail only",
-    "SPF all": "rspamd has a symbol of its own for +all (R_SPF_PLUSALL) beside the verdict",
+    "SPF all": "rspamd answers +all, which lets everybody pass, with permerror",
     "SPF void": "RFC 7208 4.6.4: more than two void lookups are a permerror; the peers don't count them",
     "SPF bad": "RFC 7208 4.6: an unknown mechanism is a permerror; the peers skip it",
     "SPF dead": "the same verdict, by another word",

@@ -117,6 +117,9 @@ def _fields(header: bytes) -> list[tuple[int, int]]:
 
 def _claims(value: bytes, wanted: str) -> bool:
     """Whether the field's value claims the identifier ``wanted``."""
+    plain = value.isascii() and b"\\" not in value
+    if plain and wanted.encode() not in value.lower():
+        return False  # nothing here can spell our name: most fields of others end here
     results = parse_results(value)
     if _same(results.authserv_id, wanted):
         return True
