@@ -62,7 +62,8 @@ class Inspection:
         self._limits: set[str] = set()
 
     def attachment(self, part: JobPart, content: bytes) -> None:
-        """Open one attachment of the message."""
+        """Open one attachment of the message. A bound is reported once for each: later ones meet what earlier ones spent."""
+        self._limits.clear()
         prefix = f"{part.path}!{_shown(part.filename) or 'attachment'}"
         self._open(_Place(part.path, prefix, 0, ()), part.filename, part.declared, content)
 
@@ -156,7 +157,7 @@ class Inspection:
         return Reading(name, declared, self._budget, self._words, member, note)
 
     def _limit(self, reading: Reading, limit: LimitReached) -> None:
-        """Each bound is reported once: every level above meets a spent budget again."""
+        """Each bound is reported once an attachment: every level above meets a spent budget again."""
         if limit.which not in self._limits:
             self._limits.add(limit.which)
             reading.note(

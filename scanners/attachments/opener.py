@@ -120,10 +120,13 @@ class AttachmentOpener:
                 with contextlib.suppress(DecoderLost, DecodersBusy):  # the first reading stands: it says encrypted
                     found |= await self._ask(locked, words, end, 0.9)
         results |= found
+        alone = len(waiting) == 1
         for subject in waiting:
             opened = found[subject.part.path]
             # During a reload a decoder of other rules may answer: good for this message, not for a key that names one version.
-            if opened.version == self.version and not any(_fleeting(finding.code) for finding in opened.findings):
+            if opened.version == self.version and not any(
+                _fleeting(finding.code, alone) for finding in opened.findings
+            ):
                 self.cache.put(self._key(subject), opened)
 
     async def _one_by_one(self, waiting: Sequence[_Subject], end: float) -> dict[str, Opened]:
@@ -284,9 +287,11 @@ def _has(opened: Opened, code: str) -> bool:
     return any(finding.code == code for finding in opened.findings)
 
 
-def _fleeting(code: str) -> bool:
-    """Results that another try, or another mail's passwords, may change."""
-    return code in (ENCRYPTED.code, CRASHES.code, "content.decrypted", "content.limit.time")
+def _fleeting(code: str, alone: bool) -> bool:
+    """Results that another try, another mail's passwords, or (bounds are for a whole message) other company may change."""
+    if code in (ENCRYPTED.code, CRASHES.code, "content.decrypted", "content.limit.time"):
+        return True
+    return code.startswith("content.limit.") and not alone
 
 
 def _declared(code: str) -> bool:

@@ -372,6 +372,19 @@ async def test_the_cache_answers_without_a_decoder(tmp_path: Path, rules: Compil
         await opener.open(mail(attached("another-name.zip", zipped({"b.com": EICAR}))))
 
 
+async def test_a_spent_budget_is_said_for_every_attachment_and_not_remembered(
+    tmp_path: Path, rules: CompiledRules, pool: DecoderPool
+) -> None:
+    """The first archive eats the entries; the second is unread in this message, and whole in the next."""
+    opener = _opener(tmp_path, rules, cache=10_000_000)
+    greedy = zipped({f"{number}": b"" for number in range(2_100)})
+    later = zipped({"b.com": EICAR}, 8)
+    both = await opener.open(mail(attached("a.zip", greedy), attached("b.zip", later, "3")))
+    assert {finding.part for finding in both.defects if finding.code == "content.limit.entries"} == {"2", "3"}
+    alone = await opener.open(mail(attached("b.zip", later)))
+    assert "malware.yara.eicar" in _codes(alone)
+
+
 async def test_a_password_in_the_mail_opens_its_archive(
     tmp_path: Path, rules: CompiledRules, pool: DecoderPool
 ) -> None:
