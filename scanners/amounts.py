@@ -24,8 +24,11 @@ _NUMBER = r"[0-9]{1,3}(?:[.,，' ][0-9]{3}){1,5}(?:[.,][0-9]{1,2})?|[0-9]{1,15}(
 _SCALE = r"(?:[ \t]?(万亿|百万|千万|万|亿|千|million|billion|mio|mn|bn|[kKmM])(?:[^A-Za-z]|$))?"
 _HAN = "零〇一二三四五六七八九十百千万亿两壹贰叁肆伍陆柒捌玖拾佰仟"
 
-BEFORE = rf"(?i)(?:^|[^A-Za-z])({_CODES}|人民币|美元|美金|欧元|港币|[$€£¥])[ \t]{{0,3}}[:：]?[ \t]{{0,3}}({_NUMBER}){_SCALE}"
-AFTER = rf"(?i)(?:^|[^0-9.,])({_NUMBER})[ \t]{{0,3}}(万亿|百万|千万|万|亿|千|million|billion|mn|bn)?[ \t]{{0,3}}(?:多|余)?({_CODES}|{_WORDS})"
+BEFORE = (
+    rf"(?i)(?:^|[^A-Za-z])({_CODES}|人民币|美元|美金|欧元|港币|[$€£¥])[ \t]{{0,3}}[:：]?[ \t]{{0,3}}({_NUMBER}){_SCALE}"
+)
+_TIMES = "万亿|百万|千万|万|亿|千|million|billion|mn|bn"
+AFTER = rf"(?i)(?:^|[^0-9.,])({_NUMBER})[ \t]{{0,3}}({_TIMES})?[ \t]{{0,3}}(?:多|余)?({_CODES}|{_WORDS})"
 _ONE = "[零一二三四五六七八九壹贰叁肆伍陆柒捌玖]"
 WRITTEN = rf"(人民币|美元|美金|欧元|港币)?[:：]?[ \t]{{0,3}}([{_HAN}]{{2,40}})(?:元|圆|块)(?:({_ONE})角)?零?(?:({_ONE})分)?(?:整|正)?"
 _SHORT = "usd|us\\$|cny|rmb|cnh|eur|gbp|hkd|hk\\$|jpy|twd|nt\\$|aud|cad|chf|sgd|krw|rub|inr|aed"
