@@ -70,6 +70,8 @@ _XLSB = ("sheet", "workbook", "styles", "sharedstrings", "binaryindex", "table",
 _DULL = frozenset(
     [
         "styles.xml",
+        "styleswitheffects.xml",
+        "numbering.xml",
         "fonttable.xml",
         "settings.xml",
         "websettings.xml",
