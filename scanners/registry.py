@@ -52,7 +52,11 @@ def scanners(settings: Settings, words: Dictionaries, resolver: Resolver | None)
     """Everything a message is looked at with; without a resolver nothing asks the DNS (examples, tests)."""
     made: list[Scanner] = []
     if resolver is not None:
-        made.append(AuthenticationScanner(resolver, settings.trusted_sealers, settings.local_domains))
+        made.append(
+            AuthenticationScanner(
+                resolver, local_domains=settings.local_domains, trusted_sealers=settings.trusted_sealers
+            )
+        )
     if settings.clamav_address:
         made.append(ClamavScanner(settings.clamav_address, settings.clamav_timeout_s))
     made += [

@@ -121,7 +121,7 @@ class Load:
                 await self.send(letter)
             if letter.phase != "answered":
                 letter.phase = "lost"
-                await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
 
     async def send(self, letter: Letter) -> None:
         inbound = letter.kind in ("inbound", "refuse")
