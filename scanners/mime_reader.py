@@ -5,7 +5,7 @@ reads again with the other choice. Own code instead of a general parser, since i
 and stay linear on hostile input.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scanners.encoded import Parameters, parameters
 from scanners.transfer import transferred
@@ -307,7 +307,9 @@ class Reader:
         if content and not content.isspace():
             if kind == "epilogue" or not _is_boilerplate(content):
                 self.doubts.setdefault(kind, path)
-            self.loose.append(Loose(path, content))
+            # The outermost multipart shares its path with its first part; what stands around it came first, two texts at most.
+            taken = any(one.path == path for one in self.loose[:2])
+            self.loose.append(Loose(f"{path}2" if taken else path, content))
 
     def _split(
         self, data: bytes, start: int, end: int, boundary: bytes, path: str
@@ -407,14 +409,9 @@ class Reader:
         self._add(Leaf(path, media, kind.value, kind, name, disposition, content, "message", block.fields))
         start = len(self.leaves)
         self._entity(content, block, len(content), path, depth + 1, "text/plain")
-        if (
-            len(self.leaves) == start + 1 and self.leaves[start].path == path
-        ):  # a leaf needs a path of its own below the message
-            inner = self.leaves[start]
-            self.leaves[start] = Leaf(
-                f"{path}.1", inner.media, inner.declared, inner.parameters, inner.filename, inner.disposition,
-                inner.content, inner.kind, inner.fields,
-            )  # fmt: skip
+        below = self.leaves[start:]
+        if below and below[0].path == path:  # a leaf, or a message itself: it needs a path of its own below this one
+            self.leaves[start:] = [replace(leaf, path=f"{path}.1{leaf.path[len(path) :]}") for leaf in below]
 
     def _filename(self, kind: Parameters, disposition: Parameters, path: str) -> str:
         names = [name for name in dict.fromkeys(disposition.every("filename") + kind.every("name")) if name]

@@ -9,6 +9,8 @@ from scanners.encoded import NOT_BASE64, lenient_base64
 
 MAX_EMBEDDED = 50
 """Files taken out of one text; a news posting has one."""
+MAX_PADDED = 2
+"""Times its text that uuencoded files may take: a line says its own length and what it lacks are zeros, so two bytes could be 45."""
 
 IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
 _UU_NAMES = frozenset(("x-uuencode", "uuencode", "x-uue", "uue"))
@@ -43,7 +45,7 @@ def transferred(body: bytes, encoding: str, *, other: bool = False) -> Transferr
         return Transferred(quoted_printable(body))
     if encoding in _UU_NAMES:
         found = uuencoded(body)
-        return Transferred(found[0].content) if found else Transferred(body, "unknown")
+        return Transferred(found[0].content, "" if found[0].whole else "unknown") if found else Transferred(body, "unknown")
     return Transferred(_as_it_looks(body, encoding) if other else body, "unknown")
 
 
@@ -94,7 +96,7 @@ def embedded(content: bytes) -> list[Embedded]:
 def uuencoded(content: bytes) -> list[Embedded]:
     """Blocks of ``begin MODE NAME`` ... ``end``; ``begin-base64`` too."""
     found: list[Embedded] = []
-    position = 0
+    position, room = 0, MAX_PADDED * len(content)
     while len(found) < MAX_EMBEDDED:
         start = content.find(b"begin", position)
         if start < 0:
@@ -108,15 +110,17 @@ def uuencoded(content: bytes) -> list[Embedded]:
         if not at_line_start or len(words) < 2 or not words[1].isdigit() or words[0] not in (b"begin", b"begin-base64"):
             continue
         name = words[2].strip().decode("utf-8", "replace") if len(words) > 2 else ""
-        decoded, position, whole = _uu_lines(content, position, base64=words[0] != b"begin")
+        decoded, position, whole = _uu_lines(content, position, room, base64=words[0] != b"begin")
+        room -= len(decoded)
         if decoded:
             found.append(Embedded(name, decoded, whole))
     return found
 
 
-def _uu_lines(content: bytes, position: int, *, base64: bool) -> tuple[bytes, int, bool]:
+def _uu_lines(content: bytes, position: int, room: int, *, base64: bool) -> tuple[bytes, int, bool]:
+    """The bytes up to ``end``, where it goes on, and whether there was an end before ``room`` was full."""
     out: list[bytes] = []
-    while position < len(content):
+    while position < len(content) and room > 0:
         line_end = content.find(b"\n", position)
         line_end = len(content) if line_end < 0 else line_end
         line = content[position:line_end].rstrip(b"\r")
@@ -125,8 +129,10 @@ def _uu_lines(content: bytes, position: int, *, base64: bool) -> tuple[bytes, in
             return b"".join(out), position, True
         if base64:
             out.append(lenient_base64(line))
+            room -= len(out[-1])
         elif line and line != b"`":
             out.append(_uu_line(line))
+            room -= len(out[-1])
     return b"".join(out), position, False
 
 

@@ -290,3 +290,27 @@ def test_what_the_library_writes_is_read_back(text: str, content: bytes, charset
     assert message.parts[1].filename == "名单.bin"
     assert (message.parts[0].text or "").splitlines() == [*text.splitlines()]
     assert not kinds(message)
+
+
+def test_messages_in_messages_have_paths_of_their_own() -> None:
+    inner = "Content-Type: message/rfc822\n\nSubject: c\n\ndeep\n"
+    message = read(f"{HEAD}Content-Type: message/rfc822\n\nSubject: b\n{inner}")
+    assert [part.path for part in message.parts] == ["1", "1.1", "1.1.1"]
+    assert message.parts[2].text == "deep\r\n"
+
+
+def test_what_stands_before_both_the_outer_and_the_first_inner_part_is_read() -> None:
+    inner = f'Content-Type: multipart/mixed; boundary="in"\n\ninner 底价\n--in\n{part("x")}--in--\nafter inner\n'
+    message = read(mixed(f"outer {SECRET}\n--b1\n{inner}--b1--\nafter outer\n"))
+    seen = everything(message)
+    assert all(text in seen for text in (f"outer {SECRET}", "inner 底价", "after inner", "after outer"))
+
+
+def test_uuencoded_lines_that_promise_more_than_they_hold_are_bounded() -> None:
+    bomb = b"begin 644 a\n" + b"M!\n" * 200_000 + b"`\nend\n"
+    message = read(b"Subject: x\r\n\r\n" + bomb)
+    assert sum(len(one.content) for one in message.parts if "embedded" in one.path) <= 2 * len(bomb) + 63
+    assert "embedded" in kinds(message)
+    encoded = read(b"Content-Type: application/x\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\n" + bomb)
+    assert len(encoded.parts[0].content) <= 2 * len(bomb) + 63
+    assert "encoding" in kinds(encoded)
