@@ -45,7 +45,11 @@ def transferred(body: bytes, encoding: str, *, other: bool = False) -> Transferr
         return Transferred(quoted_printable(body))
     if encoding in _UU_NAMES:
         found = uuencoded(body)
-        return Transferred(found[0].content, "" if found[0].whole else "unknown") if found else Transferred(body, "unknown")
+        return (
+            Transferred(found[0].content, "" if found[0].whole else "unknown")
+            if found
+            else Transferred(body, "unknown")
+        )
     return Transferred(_as_it_looks(body, encoding) if other else body, "unknown")
 
 
