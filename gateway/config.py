@@ -10,6 +10,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from gateway.context.geography import Geography
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -218,6 +220,8 @@ class Config:
     """[arc] trusted_sealers: domains whose ARC chain may override a DMARC failure."""
     own_accounts: tuple[str, ...] = ()
     """[company] own_accounts: our own bank accounts, normalised."""
+    countries: tuple[tuple[str, str], ...] = ()
+    """[countries] domain = "DE": where a partner is, when its name does not tell or tells wrong."""
 
 
 class ConfigError(Exception):
@@ -321,7 +325,7 @@ class _Reader:
 
     def config(self, tree: Mapping[str, Any]) -> Config:
         values: dict[str, Any] = {}
-        known = {*_TABLES, *_LISTS, "groups", "arc", "company"}
+        known = {*_TABLES, *_LISTS, "groups", "arc", "company", "countries"}
         for key, value in tree.items():
             if key in _TABLES and isinstance(value, dict):
                 name, kind = _TABLES[key]
@@ -331,6 +335,8 @@ class _Reader:
                 values[name] = tuple(self.table(kind, item, key, index) for index, item in enumerate(value))
             elif key == "groups" and isinstance(value, dict):
                 values["groups"] = tuple((str(name), tuple(map(str, people))) for name, people in value.items())
+            elif key == "countries" and isinstance(value, dict):
+                values["countries"] = tuple((str(domain), str(country)) for domain, country in value.items())
             elif key == "arc" and isinstance(value, dict):
                 values["trusted_sealers"] = self.strings(value, "trusted_sealers", key)
             elif key == "company" and isinstance(value, dict):
@@ -456,6 +462,10 @@ def _consistency(config: Config) -> Iterator[str]:
             ipaddress.ip_network(network, strict=False)
         except ValueError:
             yield f"{network}: not a network; write 192.0.2.0/24 or 2001:db8::/32 不是网段"
+    try:
+        Geography(dict(config.countries))
+    except ValueError as error:
+        yield f"[countries] {error}"
     if config.dkim.domain and (not config.dkim.selector or not config.dkim.key_file):
         yield "dkim.domain needs dkim.selector and dkim.key_file 需同时设置"
 

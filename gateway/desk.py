@@ -5,18 +5,22 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from audit.event import new_id
 from gateway import loading, schedule
+from gateway.chores import Chore, doing
 from gateway.config import Config
+from gateway.context.dmarc_aggregate import oldest_day
 from gateway.context.gather import Gatherer
-from gateway.courier import Courier, Outward
+from gateway.context.memory import Memory, open_memory
+from gateway.courier import Carrier, Courier, Outward
 from gateway.custody import Custody
 from gateway.hops import Hops
 from gateway.notices import House, Notices
+from gateway.noting import Noting
 from gateway.owners import Owner
 from gateway.people import People
 from gateway.recorder import Recorder, SocketRecorder
@@ -58,6 +62,7 @@ class Desk:
     people: People
     notices: Notices
     routes: Routes
+    memory: Memory = field(default_factory=Memory)
 
 
 def house(config: Config) -> House:
@@ -102,7 +107,8 @@ async def open_desk(config: Config, name: str) -> AsyncIterator[Desk]:
         routes = Routes.of(config.routes)
         notices = Notices(custody, recorder, routes, house(config), now)
         people = People(config.operators, config.groups, store, recorder, clock=now, ids=ids)
-        yield Desk(config, custody, recorder, owner, people, notices, routes)
+        memory = await stack.enter_async_context(open_memory(config, now, logging.getLogger(name)))
+        yield Desk(config, custody, recorder, owner, people, notices, routes, memory)
 
 
 async def open_store(config: Config) -> SqlStore:
@@ -123,7 +129,7 @@ async def open_releaser(desk: Desk) -> AsyncIterator[tuple[Releaser, str]]:
         rules = compile_rules(loading.yara_source(config))
         opener = AttachmentOpener(state / "run" / "decoder.sock", rules.version, Cache(0), poison)
         judge = loading.build(config, resolver, opener)
-        gather = Gatherer.of(config, lambda: datetime.now().astimezone())
+        gather = Gatherer.of(config, lambda: datetime.now().astimezone(), desk.memory.correspondents)
         rejudge = rejudger(judge, gather, time.monotonic, monitor=config.gateway.mode == "monitor")
         yield Releaser(desk.custody, rejudge, desk.routes), judge.version
 
@@ -139,7 +145,7 @@ async def open_courier(desk: Desk, releaser: Releaser, version: str, log: loggin
         stack.push_async_callback(pool.close)
         courier = Courier(
             desk.custody,
-            pool,
+            noting(pool, desk.memory),
             outward(config, desk.routes, Hops()),
             desk.notices,
             schedule.parse(schedule.DEFAULT),
@@ -149,7 +155,29 @@ async def open_courier(desk: Desk, releaser: Releaser, version: str, log: loggin
             judge_version=version,
         )
         stack.push_async_callback(courier.drain)
+        await stack.enter_async_context(doing(remembering(desk.memory), log))
         yield courier
+
+
+NOTED_S, DMARC_S, PRUNE_S = 2.0, 60.0, 86_400.0
+"""Pauses between writes: a reply to our mail finds us remembering it; a crash costs a minute of DMARC counts."""
+
+
+def remembering(memory: Memory) -> tuple[Chore, ...]:
+    """What writes a process's memory down."""
+    made = []
+    if memory.correspondents:
+        made.append(Chore("correspondents", NOTED_S, memory.correspondents.flush))
+    if memory.aggregates:
+        aggregates = memory.aggregates
+        made.append(Chore("dmarc", DMARC_S, aggregates.flush))
+        made.append(Chore("dmarc-prune", PRUNE_S, lambda: aggregates.prune(oldest_day(now()))))
+    return tuple(made)
+
+
+def noting(pool: Pool, memory: Memory) -> Carrier:
+    """The pool, noting whom mail of ours reaches."""
+    return Noting(pool, memory.correspondents) if memory.correspondents else pool
 
 
 def keeper_socket(config: Config) -> Path:

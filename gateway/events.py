@@ -57,6 +57,9 @@ def decided(
         "steps": [[name, round(began, 2), round(took, 2), note] for name, began, took, note in steps],
         "tls": envelope.tls,
     }
+    kept = all(reason.keep_content for reason in decision.reasons)
+    if not kept:
+        public["content"] = "not-kept"
     more = len(judged.scanned.findings) - MAX_FINDINGS
     if more > 0:
         public["findings_more"] = more
@@ -71,7 +74,7 @@ def decided(
         session=envelope.session,
         dir=DIRECTIONS[envelope.direction.value],
         public=public,
-        sealed=_sealed(message, judged.scanned.findings),
+        sealed=_sealed(message, judged.scanned.findings) if kept else _people(message),
         commits={"body": message.raw},
     )
 
@@ -104,6 +107,64 @@ def outcome(
     )
 
 
+def ended(
+    event_id: str, at: datetime, message: Message, judge_version: str, policy_version: str, reason: str, reply: Reply
+) -> Event:
+    """``message.decided`` for what is refused before it is judged: a mail loop."""
+    envelope = message.envelope
+    return Event(
+        id=event_id,
+        type="message.decided",
+        at=at,
+        actor=GATEWAY,
+        outcome=OUTCOMES[Disposition.REJECT],
+        reason=reason,
+        msg=envelope.id,
+        session=envelope.session,
+        dir=DIRECTIONS[envelope.direction.value],
+        public={
+            "intent": "refuse",
+            "listener": envelope.listener,
+            "judge": judge_version,
+            "policy": {
+                "version": policy_version,
+                "disposition": "reject",
+                "treatments": [],
+                "rules": 0,
+                "matched": [],
+            },
+            "findings": [],
+            "read": {"size": len(message.raw), "parts": len(message.parts), "recipients": len(envelope.recipients)},
+            "steps": [],
+            "tls": envelope.tls,
+            "code": reply.code,
+            "enhanced": reply.enhanced,
+        },
+        sealed=_sealed(message, ()),
+        commits={"body": message.raw},
+    )
+
+
+def duplicate(event_id: str, at: datetime, envelope: Envelope, raw: bytes, reply: Reply, first: str) -> Event:
+    """``message.duplicate``: the message came again and was given the answer that message ``first`` had (RFC 1047)."""
+    sealed = {"from": Secret(envelope.sender, envelope.sender), "ip": Secret(envelope.client or "")}
+    for index, recipient in enumerate(envelope.recipients[:MAX_RECIPIENT_SLOTS]):
+        sealed[f"to{index}"] = Secret(recipient.address, recipient.address)
+    return Event(
+        id=event_id,
+        type="message.duplicate",
+        at=at,
+        actor=GATEWAY,
+        outcome="duplicate",
+        msg=envelope.id,
+        session=envelope.session,
+        dir=DIRECTIONS[envelope.direction.value],
+        public={"listener": envelope.listener, "first": first, "code": reply.code, "enhanced": reply.enhanced},
+        sealed=sealed,
+        commits={"body": raw},
+    )
+
+
 def _joined(plan: Plan) -> Decision:
     if isinstance(plan, Relay):
         return plan.share.decision
@@ -117,6 +178,8 @@ def _finding(finding: Finding) -> Mapping[str, JSON]:
     line: dict[str, JSON] = {"code": finding.code, "count": finding.count}
     if finding.part:
         line["part"] = finding.part.partition("!")[0]
+    if finding.score:
+        line["score"] = finding.score
     if finding.code.startswith(("malware.", "scanner.")):
         line["about"] = finding.about
     return line
@@ -124,19 +187,8 @@ def _finding(finding: Finding) -> Mapping[str, JSON]:
 
 def _sealed(message: Message, findings: Sequence[Finding]) -> dict[str, Secret]:
     """The slots of a decided message; each has its own commitment, so each can be disclosed alone."""
-    envelope = message.envelope
-    sender = envelope.sender
-    slots = {
-        "from": Secret(sender, sender),
-        "ip": Secret(envelope.client or ""),
-        "hop": Secret(envelope.hop),
-        "helo": Secret(envelope.helo[:MAX_TEXT]),
-        "subject": Secret(message.subject[:MAX_TEXT]),
-    }
-    if envelope.user:
-        slots["user"] = Secret(envelope.user, envelope.user)
-    for index, recipient in enumerate(envelope.recipients[:MAX_RECIPIENT_SLOTS]):
-        slots[f"to{index}"] = Secret(recipient.address, recipient.address)
+    slots = _people(message)
+    slots["subject"] = Secret(message.subject[:MAX_TEXT])
     for slot, name in (("hfrom", "from"), ("hto", "to"), ("hdate", "date"), ("msgid", "message-id")):
         text = message.first(name)
         if text:
@@ -150,6 +202,23 @@ def _sealed(message: Message, findings: Sequence[Finding]) -> dict[str, Secret]:
     )
     if excerpt:
         slots["excerpt"] = Secret(excerpt[: 10 * MAX_TEXT])
+    return slots
+
+
+def _people(message: Message) -> dict[str, Secret]:
+    """Who and from where: all that is written of a message whose content may not be kept, not even its subject or names of files."""
+    envelope = message.envelope
+    sender = envelope.sender
+    slots = {
+        "from": Secret(sender, sender),
+        "ip": Secret(envelope.client or ""),
+        "hop": Secret(envelope.hop),
+        "helo": Secret(envelope.helo[:MAX_TEXT]),
+    }
+    if envelope.user:
+        slots["user"] = Secret(envelope.user, envelope.user)
+    for index, recipient in enumerate(envelope.recipients[:MAX_RECIPIENT_SLOTS]):
+        slots[f"to{index}"] = Secret(recipient.address, recipient.address)
     return slots
 
 

@@ -15,21 +15,24 @@ from typing import Protocol
 from audit.event import Event, derived_id
 from gateway import events, metrics, stamp
 from gateway.config import Config, Route
+from gateway.context.dmarc_aggregate import Aggregates
+from gateway.courier import Carrier
 from gateway.custody import Custody, CustodyUnavailable, Taken
 from gateway.judge import Judge, Judged, judge
-from gateway.plan import Keep, Refuse, Relay, monitored, plan
-from gateway.recorder import MessageKey, Recorder, RecorderUnavailable
+from gateway.plan import Keep, Plan, Refuse, Relay, monitored, plan
+from gateway.recorder import MessageKey, Recorder, RecorderFull, RecorderUnavailable
 from gateway.relay import UNREACHED, Late, answer, bounceable, outcome_kind, worst
 from gateway.routes import Routes
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.nexthop import NextHop
-from gateway.smtp.pool import Pool
 from gateway.smtp.reply import Reply
 from gateway.treatments.sign import Signer
 from gateway.treatments.table import KINDS, Unmet, apply, unmet_joined
-from policies.decision import Treatment
+from policies.decision import Disposition, Treatment
 from policies.facts import Context
 from scanners.authentication import results
+from scanners.authentication.aggregate import aggregate_row
+from scanners.base import FAILED
 from scanners.message import Direction, Envelope, Message, Recipient
 from scanners.mime import parse
 
@@ -41,6 +44,8 @@ SCAN_SHARE = 0.25
 """Of the reply budget, at most, for reading and scanning."""
 LOG_RETRY_S = 0.2
 """Between offers of an outcome to a log that does not answer."""
+DMARC_WORDS = {Disposition.DELIVER: "none", Disposition.REJECT: "reject"}
+"""What a DMARC report calls a disposition; everything held is ``quarantine``."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Parts:
     config: Config
     judge: Judge
     recorder: Recorder
-    pool: Pool
+    pool: Carrier
     custody: Custody
     routes: Routes
     hops: "Hops"
@@ -61,6 +66,7 @@ class Parts:
     ids: Callable[[], str]
     log: logging.Logger
     signer: Signer | None = None
+    aggregates: Aggregates | None = None
 
 
 class Hops(Protocol):
@@ -80,6 +86,7 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self.local = frozenset(domain.lower() for domain in parts.config.gateway.local_domains)
         self.trusted = tuple(ipaddress.ip_network(each, strict=False) for each in parts.config.gateway.trusted_hops)
 
     async def receive(self, envelope: Envelope, raw: bytes) -> Reply:
@@ -89,6 +96,10 @@ class Pipeline:
         metrics.BYTES.labels(direction).inc(len(raw))
         try:
             reply, outcome = await self._receive(envelope, raw, began)
+        except RecorderFull:
+            # Nothing has moved, and nothing new is taken: what room there is belongs to the outcomes of what is under way.
+            metrics.LOG_UNAVAILABLE.inc()
+            reply, outcome = Reply(452, "4.3.1", f"no room left for messages, try later [{envelope.id}]"), "unrecorded"
         except (RecorderUnavailable, CustodyUnavailable) as error:
             # Nothing has moved: the decision was not durable, so no byte left (law 2).
             metrics.LOG_UNAVAILABLE.inc()
@@ -109,7 +120,11 @@ class Pipeline:
         message = await self._read(envelope, raw)
         envelope = message.envelope
         if stamp.loops(message.headers, parts.config.gateway.hostname):
-            return Reply(554, "5.4.6", f"mail loop: too many Received fields [{envelope.id}]"), "loop"
+            reply = Reply(554, "5.4.6", f"mail loop: too many Received fields [{envelope.id}]")
+            rules = parts.judge.ruleset.version
+            ended = events.ended(parts.ids(), parts.now(), message, parts.judge.version, rules, "loop", reply)
+            await parts.recorder.record([ended], key)
+            return reply, "loop"
         read_ms = (parts.clock() - began) * 1000
         contexts = await parts.gather(message, parts.judge.ruleset.needs)
         judged = await judge(parts.judge, message, contexts, budget * SCAN_SHARE, parts.clock)
@@ -124,6 +139,7 @@ class Pipeline:
         ]
         decided = events.decided(parts.ids(), parts.now(), judged, chosen, steps)
         metrics.SCAN_SECONDS.observe(parts.clock() - began)
+        self._count(message, judged, chosen)
         match chosen:
             case Refuse(reply=reply):
                 await parts.recorder.record([decided], key)
@@ -132,6 +148,22 @@ class Pipeline:
                 return await self._relay(message, chosen, judged, decided, key, began + budget)
             case Keep():
                 return await self._keep(message, chosen, judged, decided, key)
+
+    def _count(self, message: Message, judged: Judged, chosen: Plan) -> None:
+        """Rules that matched, scanners that failed, and what a DMARC report will say of this message."""
+        for rule in judged.words:
+            metrics.RULE_MATCHES.labels(rule).inc()
+        for finding in judged.scanned.findings:
+            if finding.code == FAILED.code:
+                metrics.SCANNER_FAILURES.labels(finding.about).inc()
+        aggregates, authentication = self.parts.aggregates, judged.scanned.authentication
+        if aggregates is None or authentication is None or message.envelope.direction is not Direction.INBOUND:
+            return
+        decision = chosen.share.decision if isinstance(chosen, Relay) else chosen.decision
+        done = DMARC_WORDS.get(decision.disposition, "quarantine")
+        row = aggregate_row(authentication, message.envelope.client, message.envelope.received_at, done)
+        if row is not None:
+            aggregates.add(row)
 
     async def _read(self, envelope: Envelope, raw: bytes) -> Message:
         """Parse, off the loop if the message is large, and find the client that a trusted hop did not name."""
@@ -162,7 +194,7 @@ class Pipeline:
         ):  # planned in the session only because nothing stands in the way; so this is ours to mend
             raise AssertionError(pieces.kind)
         await parts.recorder.record([decided], key)  # a crash after this leaves an open intent: outcome_unknown in 60 s
-        provable = bounceable(envelope, judged.scanned.findings)
+        provable = bounceable(envelope, judged.scanned.findings, self.local)
         late = Late(parts.custody, message, share, decided, head, bounceable=provable)
         outgoing = Outgoing(
             envelope.sender,
@@ -238,7 +270,7 @@ class Pipeline:
         """Durable with us, then 250 whatever the first attempts say."""
         envelope = message.envelope
         head = self._head(message, judged)
-        provable = bounceable(envelope, judged.scanned.findings)
+        provable = bounceable(envelope, judged.scanned.findings, self.local)
         taken = await self.parts.custody.take(
             envelope, message.raw, chosen.shares, decided, key, head, bounceable=provable
         )

@@ -1,15 +1,17 @@
 """What an attempt in the session came to: the word for the event, the answer for the client, and recipients put off."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from audit.event import Event
+from gateway.bounce import Origin, proven
 from gateway.custody import Custody, CustodyUnavailable, Taken
 from gateway.plan import Share
 from gateway.recorder import MessageKey
 from gateway.smtp.dialogue import Phase, RecipientReply
 from gateway.smtp.pool import Sent
 from gateway.smtp.reply import Reply
+from policies.facts import domain_of
 from scanners.finding import Finding
 from scanners.message import Direction, Envelope, Message
 
@@ -88,15 +90,24 @@ def answer(sent: Sent, message_id: str) -> Reply:
     return Reply(said.code, enhanced, f"{said.text} [{message_id}]")
 
 
-def bounceable(envelope: Envelope, findings: Sequence[Finding]) -> bool:
-    """Whether a notice to the envelope sender hits nobody innocent: ours, or its domain passed SPF or aligned DMARC on reception."""
-    if envelope.direction is not Direction.INBOUND:
-        return True
-    domain = envelope.sender.rpartition("@")[2].lower()
+def bounceable(envelope: Envelope, findings: Sequence[Finding], local_domains: Collection[str]) -> bool:
+    """Whether a notice to the envelope sender hits nobody innocent (gateway.bounce.proven).
+
+    Who comes by a listener that is not inbound is in its ``clients`` or has logged in; nobody else gets as far as a message there.
+    """
+    domain = domain_of(envelope.sender)
+    spf = dmarc = ""
     for finding in findings:
-        about = finding.about.lower()
-        if finding.code == "auth.spf.pass" and about == domain:
-            return True
-        if finding.code == "auth.dmarc.pass" and about and (domain == about or domain.endswith("." + about)):
-            return True
-    return False
+        if finding.code == "auth.spf.pass" and domain_of("@" + finding.about) == domain:
+            spf = finding.about
+        elif finding.code == "auth.dmarc.pass":
+            dmarc = finding.about
+    return proven(
+        Origin(
+            envelope.sender,
+            is_client=envelope.direction is not Direction.INBOUND,
+            is_local=domain in local_domains,
+            spf_pass=spf,
+            dmarc_pass=dmarc,
+        )
+    )

@@ -15,13 +15,15 @@ from pathlib import Path
 
 from gateway import config as configuration
 from gateway import loading, logs, pipeline, schedule
+from gateway.chores import Chore, doing
 from gateway.config import Config
 from gateway.context.gather import Gatherer
 from gateway.courier import Courier
-from gateway.desk import ids, now, open_desk, outward, signer
+from gateway.desk import ids, noting, now, open_desk, outward, remembering, signer
 from gateway.hops import Hops
 from gateway.rejudging import rejudger
 from gateway.release import Releaser
+from gateway.sessions import SessionLog
 from gateway.smtp.answered import Answered
 from gateway.smtp.limits import WorkerLimits
 from gateway.smtp.parameters import Capabilities
@@ -36,6 +38,10 @@ from scanners.resolver import CachingResolver
 
 STOP_S = 25.0
 """Messages whose data has ended are finished within this; below the supervisor's own patience."""
+
+
+SESSIONS_S = 5.0
+"""Logins are in the log within seconds, refusals once their minute is over."""
 
 
 def offered(config: Config, hops: Hops, pool: Pool) -> Callable[[], Capabilities]:
@@ -71,14 +77,15 @@ async def serve(
             poison,
         )
         judge = loading.build(config, resolver, opener)
-        gather = Gatherer.of(config, lambda: datetime.now().astimezone())
         desk = await stack.enter_async_context(open_desk(config, f"worker-{slot}"))
+        gather = Gatherer.of(config, lambda: datetime.now().astimezone(), desk.memory.correspondents)
         pool = Pool(hostname=config.gateway.hostname, clock=time.monotonic, resolver=resolver)
         stack.push_async_callback(pool.close)
+        carrier = noting(pool, desk.memory)
         hops = Hops()
         courier = Courier(
             desk.custody,
-            pool,
+            carrier,
             outward(config, desk.routes, hops),
             desk.notices,
             schedule.parse(schedule.DEFAULT),
@@ -96,7 +103,7 @@ async def serve(
             config=config,
             judge=judge,
             recorder=desk.recorder,
-            pool=pool,
+            pool=carrier,
             custody=desk.custody,
             routes=desk.routes,
             hops=hops,
@@ -107,7 +114,10 @@ async def serve(
             ids=ids,
             log=log,
             signer=signer(config),
+            aggregates=desk.memory.aggregates,
         )
+        sessions = SessionLog(desk.recorder, now, ids, log)
+        stack.push_async_callback(sessions.close)
         receiver = pipeline.Pipeline(parts)
         limits, answered = WorkerLimits.of(config.limits, time.monotonic), Answered(time.monotonic)
         capabilities = offered(config, hops, pool)
@@ -125,11 +135,15 @@ async def serve(
                 capabilities=capabilities,
                 tls=server_context(listener.tls),
                 users=UsersFile(config.auth.users_file) if config.auth.users_file else None,
+                watch=sessions,
+                room=lambda: desk.recorder.room,
             )
             for listener in config.listeners
         ]
         for server, listener in zip(servers, config.listeners, strict=True):
             await server.start(socket.socket(fileno=descriptors[listener.name]))
+        chores = (Chore("sessions", SESSIONS_S, sessions.flush), *remembering(desk.memory))
+        await stack.enter_async_context(doing(chores, log))
         ready()
         await stopping.wait()
         await asyncio.gather(*(server.stop(STOP_S) for server in servers))

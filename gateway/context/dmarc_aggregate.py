@@ -1,13 +1,17 @@
 """DMARC aggregate data, collected from the first day: rows are counted in memory and written in batches, off the hot path.
 
-A lost batch (a crash, a full disk) makes a report count a little less; nothing about a message depends on it.
+A lost batch (a crash, a full disk) makes a report count a little less; nothing about a message depends on it. Sources are addresses of
+machines that may be a person's: they are stored encrypted, always alike for one address, so that rows can be added up unread.
 """
 
 import asyncio
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple
+from dataclasses import astuple, replace
+from datetime import datetime, timedelta
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from sqlalchemy import Boolean, Column, Connection, Engine, Integer, MetaData, String, Table, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +25,9 @@ MAX_ROWS = 1_000_000
 """Rows in the table, about 300 MB; a flood of sources must not fill the disk. Above, the oldest day goes."""
 KEEP_DAYS = 400
 """A year of reports; the addresses in them are personal data and go afterwards."""
+
+PURPOSE = b"dmarc source"
+"""What a ciphertext is for (associated data)."""
 
 METADATA = MetaData()
 ROW = Table(
@@ -42,6 +49,11 @@ ROW = Table(
 KEY = tuple(column.name for column in ROW.primary_key.columns)
 
 
+def oldest_day(now: datetime) -> str:
+    """The first day that is still kept (KEEP_DAYS)."""
+    return (now - timedelta(days=KEEP_DAYS)).strftime("%Y-%m-%d")
+
+
 class AggregateUnavailable(Exception):
     """The table can't be read or written; the text says why. Counting goes on in memory."""
 
@@ -49,10 +61,11 @@ class AggregateUnavailable(Exception):
 class Aggregates:
     """Counts rows; ``add`` costs a dictionary entry. Call ``flush`` from time to time and at the end.
 
-    One per process, any number of processes.
+    One per process, any number of processes. ``key`` has 32 bytes; without it no source can be read again.
     """
 
-    def __init__(self, engine: Engine, max_pending: int = MAX_PENDING, max_rows: int = MAX_ROWS) -> None:
+    def __init__(self, engine: Engine, key: bytes, max_pending: int = MAX_PENDING, max_rows: int = MAX_ROWS) -> None:
+        self._cipher = AESSIV(key)
         self._engine, self._max_pending, self._max_rows = engine, max_pending, max_rows
         self._pending: Counter[AggregateRow] = Counter()
         self._thread = ThreadPoolExecutor(1, "dmarc")
@@ -108,7 +121,10 @@ class Aggregates:
             self._thread.shutdown()
 
     def _write(self, batch: Counter[AggregateRow]) -> None:
-        values = [dict(zip((*KEY, "count"), (*astuple(row), count), strict=True)) for row, count in batch.items()]
+        values = [
+            dict(zip((*KEY, "count"), (*astuple(self._sealed(row)), count), strict=True))
+            for row, count in batch.items()
+        ]
         statement = insert(ROW)
         added = statement.on_conflict_do_update(
             index_elements=list(KEY), set_={"count": ROW.c.count + statement.excluded.count}
@@ -131,7 +147,16 @@ class Aggregates:
             wanted = wanted.where(ROW.c.domain == domain)
         with self._engine.begin() as connection:
             connection.execute(CreateTable(ROW, if_not_exists=True))
-            return [(AggregateRow(*found[:-1]), found[-1]) for found in connection.execute(wanted)]
+            return [(self._opened(AggregateRow(*found[:-1])), found[-1]) for found in connection.execute(wanted)]
+
+    def _sealed(self, row: AggregateRow) -> AggregateRow:
+        return replace(row, source=self._cipher.encrypt(row.source.encode(), [PURPOSE]).hex())
+
+    def _opened(self, row: AggregateRow) -> AggregateRow:
+        try:
+            return replace(row, source=self._cipher.decrypt(bytes.fromhex(row.source), [PURPOSE]).decode())
+        except (InvalidTag, ValueError):
+            raise AggregateUnavailable("DMARC data was written under another key DMARC 汇总的密钥不符") from None
 
     def _prune(self, before_day: str) -> int:
         with self._engine.begin() as connection:

@@ -15,8 +15,11 @@ MAX_ANSWERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
+    """A final answer, the id of the message it was about, and until when it is kept."""
+
     reply: Reply
+    message_id: str
     until: float
 
 
@@ -25,7 +28,7 @@ class Answered:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+        self._answers: OrderedDict[bytes, Answer] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -36,19 +39,18 @@ class Answered:
             return
         key = _key(envelope, raw)
         self._answers.pop(key, None)
-        self._answers[key] = _Answer(reply, self._clock() + KEPT_S)
+        self._answers[key] = Answer(reply, envelope.id, self._clock() + KEPT_S)
         while len(self._answers) > MAX_ANSWERS:
             self._answers.popitem(last=False)
 
-    def find(self, envelope: Envelope, raw: bytes) -> Reply | None:
+    def find(self, envelope: Envelope, raw: bytes) -> Answer | None:
         """The answer to this message, if it was given to nobody. Costs a hash of the message only while anything is remembered."""
         now = self._clock()
         while self._answers and next(iter(self._answers.values())).until <= now:
             self._answers.popitem(last=False)
         if not self._answers:
             return None
-        answer = self._answers.get(_key(envelope, raw))
-        return answer.reply if answer else None
+        return self._answers.get(_key(envelope, raw))
 
 
 def _key(envelope: Envelope, raw: bytes) -> bytes:

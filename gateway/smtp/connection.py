@@ -93,6 +93,7 @@ class Connection(SMTP):
             self._mode = Mode.PROXY
         else:
             server.log.warning("connection refused: not a trusted hop (listener %s)", server.listener.name)
+            server.watch.refused(server.listener.name, peer, say.CLOSED)
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -148,9 +149,9 @@ class Connection(SMTP):
         return client is None or self._server.limits.clients.message(client_key(client))
 
     def reserve(self, octets: int) -> bool:
-        """See terms.Gate."""
+        """See terms.Gate. Nothing is taken that could not be recorded: the log's disk reserve is for the outcomes of what is here."""
         self._reservation.close()
-        return self._reservation.grow(octets)
+        return octets == 0 or (self._server.room() and self._reservation.grow(octets))
 
     def may_authenticate(self, client: str | None) -> bool:
         """See terms.Gate."""
@@ -218,6 +219,7 @@ class Connection(SMTP):
             header = parse_proxy(self._lines.peek())
         except ProxyError as error:
             self._server.log.warning("connection closed: %s (listener %s)", error, self._server.listener.name)
+            self._server.watch.refused(self._server.listener.name, self._talk.peer, say.CLOSED)
             self._transport.abort()
             return
         if header is not None:
@@ -233,12 +235,16 @@ class Connection(SMTP):
                 break
             self._since = self._heard
             step = self._talk.line(line, more=len(self._lines) > 0)
-            if step.reply.code >= 400:
-                self._server.refused(self._talk.id, step.reply)
-            self._step(step)
+            self._told(step)
         self._flush()
         if self._eof and self._mode is Mode.COMMANDS:
             self._close()
+
+    def _told(self, step: Step) -> None:
+        """A step that no message's events tell of: a refusal is counted here."""
+        if step.reply.code >= 400:
+            self._server.refused(self._talk.id, self._talk.client or self._talk.peer, step.reply)
+        self._step(step)
 
     def _step(self, step: Step) -> None:
         then = step.then
@@ -252,6 +258,7 @@ class Connection(SMTP):
             refusal = self._count_client()
             if refusal is not None:
                 step, then = Step(refusal, Then.CLOSE), Then.CLOSE
+                self._server.refused(self._talk.id, self._talk.client or self._talk.peer, refusal)
         self._out.append(say.wire(step.reply, step.lines))
         if then is Then.READ_DATA:
             self._mode = Mode.DATA
@@ -262,7 +269,7 @@ class Connection(SMTP):
             self._close()
 
     def _say(self, step: Step) -> None:
-        self._step(step)
+        self._told(step)
         self._flush()
 
     def _flush(self) -> None:
@@ -295,9 +302,7 @@ class Connection(SMTP):
             self._lines.feed(rest)
         if isinstance(outcome, Bad):
             self._mode = Mode.COMMANDS
-            step = self._talk.finished(outcome)
-            self._server.refused(self._talk.id, step.reply)
-            self._step(step)
+            self._told(self._talk.finished(outcome))
             self._run()
             return
         self._delivering = True
@@ -306,13 +311,18 @@ class Connection(SMTP):
     async def _deliver(self, envelope: Envelope, raw: bytes) -> None:
         """The message's way. Nothing that happens to the connection stops it once it is here."""
         server = self._server
-        reply = server.answered.find(envelope, raw) or await server.receive(envelope, raw)
+        kept = server.answered.find(envelope, raw)
+        if kept is None:
+            reply = await server.receive(envelope, raw)
+        else:
+            reply = kept.reply
+            await server.watch.duplicate(envelope, raw, kept)
         self._delivering = False
         if self._mode is not Mode.BUSY or self._transport.is_closing():
             server.answered.keep(envelope, raw, reply)
             self._reservation.close()
             return
-        self._resume(self._talk.finished(reply))
+        self._resume(self._talk.finished(reply), answered=True)
 
     # Waiting.
 
@@ -322,15 +332,18 @@ class Connection(SMTP):
         self._flush()
         self._server.spawn(work)
 
-    def _resume(self, step: Step) -> None:
-        """What was waited for is there."""
+    def _resume(self, step: Step, *, answered: bool = False) -> None:
+        """What was waited for is there. ``answered``: it is a message's answer, which its events tell of."""
         if self._mode is not Mode.BUSY:
             return
         self._mode = Mode.COMMANDS
         self._since = self._server.clock()
-        self._step(step)
+        if answered:
+            self._step(step)
+        else:
+            self._told(step)
         if self._stopping and self._mode is Mode.COMMANDS:
-            self._step(Step(say.STOPPING, Then.CLOSE))
+            self._told(Step(say.STOPPING, Then.CLOSE))
         if self._held_back:
             self._held_back = False
             with contextlib.suppress(RuntimeError):  # the transport is closing
@@ -350,6 +363,9 @@ class Connection(SMTP):
             return
         if login is None and self._talk.connected_client is not None:
             self._server.limits.clients.authentication_failed(client_key(self._talk.connected_client))
+        if login is not None:
+            server = self._server
+            server.watch.login(server.listener.name, self._talk.id, self._talk.client or self._talk.peer, login)
         self._resume(self._talk.authenticated(login))
 
     async def _verify(self) -> None:

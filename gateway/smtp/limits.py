@@ -14,6 +14,8 @@ WINDOW_S = 60.0
 AUTH_WINDOW_S = 600.0
 MAX_AUTH_FAILURES = 20
 """Failed logins per client network in ten minutes: a person mistypes a few, a guesser is stopped at 120 an hour."""
+REFUSAL_WINDOW_S = 600.0
+"""refusals_per_client is counted over this long."""
 DEFAULT_RESERVE = 262_144
 """Octets reserved for a message that announces no SIZE: above nine tenths of mail; the rest grows as it arrives."""
 RESERVE_STEP = 1_000_000
@@ -27,6 +29,8 @@ class _Client:
     refilled_at: float = 0.0
     failures: float = 0.0
     failed_at: float = 0.0
+    refusals: float = 0.0
+    refused_at: float = 0.0
 
 
 def client_key(address: str) -> str:
@@ -39,8 +43,15 @@ def client_key(address: str) -> str:
 class ClientLimits:
     """What each client has used lately, for this worker. ``clock`` is monotonic seconds; 0 in a limit means no limit."""
 
-    def __init__(self, connections_per_client: int, messages_per_minute: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        connections_per_client: int,
+        messages_per_minute: int,
+        clock: Callable[[], float],
+        refusals_per_client: int = 0,
+    ) -> None:
         self._connections = connections_per_client
+        self._per_window = refusals_per_client
         self._per_minute = messages_per_minute
         self._clock = clock
         self._clients: OrderedDict[str, _Client] = OrderedDict()
@@ -49,6 +60,8 @@ class ClientLimits:
         """One more connection of this client; False when it has too many (then it isn't counted)."""
         client = self._client(key)
         if self._connections and client.connections >= self._connections:
+            return False
+        if self._per_window and self._refusals(client) >= self._per_window:
             return False
         client.connections += 1
         return True
@@ -86,6 +99,15 @@ class ClientLimits:
         client = self._client(key)
         client.failures = self._failures(client) + 1
         client.failed_at = self._clock()
+
+    def refused(self, key: str) -> None:
+        """Count a refusal."""
+        client = self._client(key)
+        client.refusals = self._refusals(client) + 1
+        client.refused_at = self._clock()
+
+    def _refusals(self, client: _Client) -> float:
+        return max(0.0, client.refusals - (self._clock() - client.refused_at) * self._per_window / REFUSAL_WINDOW_S)
 
     def _failures(self, client: _Client) -> float:
         return max(0.0, client.failures - (self._clock() - client.failed_at) * MAX_AUTH_FAILURES / AUTH_WINDOW_S)

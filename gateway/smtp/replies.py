@@ -45,7 +45,7 @@ NEEDS_UTF8 = Reply(553, "5.6.7", "the address needs SMTPUTF8")
 NOT_OFFERED_PARAMETER = Reply(555, "5.5.4", "parameter not offered")
 TOO_BIG = Reply(552, "5.3.4", "message too big")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients, send the rest in another message")
-NO_MEMORY = Reply(452, "4.3.1", "no memory left for messages, try later")
+NO_MEMORY = Reply(452, "4.3.1", "no room left for messages, try later")
 TOO_MANY_MESSAGES = Reply(450, "4.7.1", "too many messages a minute, try later")
 
 TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "too many connections from your address")
@@ -54,6 +54,9 @@ STOPPING = Reply(421, "4.3.2", "going down, try again")
 COMMAND_TIMEOUT = Reply(421, "4.4.2", "waited too long for a command")
 DATA_TIMEOUT = Reply(421, "4.4.2", "the message took too long")
 FAILED = Reply(451, "4.3.0", "internal error, nothing was accepted; try again")
+
+CLOSED = Reply(0, "", "closed without an answer")
+"""Never said: stands in the log for a connection that was cut before a greeting."""
 
 BAD_DATA = {
     Bad.BARE_CR: Reply(554, "5.6.0", "bare CR in the message: lines must end in CRLF"),

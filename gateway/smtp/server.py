@@ -12,9 +12,9 @@ from typing import Protocol
 
 from gateway.config import Config, Listener, ListenerTls
 from gateway.smtp import replies as say
-from gateway.smtp.answered import Answered
+from gateway.smtp.answered import Answer, Answered
 from gateway.smtp.connection import Connection, fault
-from gateway.smtp.limits import WorkerLimits
+from gateway.smtp.limits import WorkerLimits, client_key
 from gateway.smtp.parameters import Capabilities
 from gateway.smtp.reply import Reply
 from gateway.smtp.terms import Terms
@@ -43,6 +43,43 @@ class Verifier(Protocol):
         """None if it takes mail for the address, else the refusal to give."""
 
 
+class Watch(Protocol):
+    """Is told what happens before and beside the messages. All but ``duplicate`` answer at once and never raise."""
+
+    def connected(self, listener: str) -> None:
+        """One more connection."""
+
+    def refused(self, listener: str, client: str, reply: Reply) -> None:
+        """A refusal that no message's events tell of; code 0: closed without an answer."""
+
+    def login(self, listener: str, session_id: str, client: str, user: str) -> None:
+        """A sender has proven who they are."""
+
+    async def duplicate(self, envelope: Envelope, raw: bytes, answer: Answer) -> None:
+        """The same message again gets the answer that was kept (RFC 1047)."""
+
+
+class Unwatched:
+    """Nobody is told."""
+
+    def connected(self, listener: str) -> None:
+        """See Watch."""
+
+    def refused(self, listener: str, client: str, reply: Reply) -> None:
+        """See Watch."""
+
+    def login(self, listener: str, session_id: str, client: str, user: str) -> None:
+        """See Watch."""
+
+    async def duplicate(self, envelope: Envelope, raw: bytes, answer: Answer) -> None:
+        """See Watch."""
+
+
+def has_room() -> bool:
+    """A log that never fills."""
+    return True
+
+
 @dataclass(slots=True)
 class Stats:
     """What a listener has done since it started."""
@@ -57,6 +94,7 @@ class Server:
     """One listener of one worker.
 
     ``clock`` is monotonic seconds, ``now`` the time of day in UTC. ``limits`` and ``answered`` are shared by the worker's listeners.
+    ``room`` False: the log's disk is nearly full, MAIL is answered 452.
     Raises OSError or ValueError for a recipients list or network that can't be read.
     """
 
@@ -76,6 +114,8 @@ class Server:
         tls: ssl.SSLContext | None = None,
         users: Users | None = None,
         verifier: Verifier | None = None,
+        watch: Watch | None = None,
+        room: Callable[[], bool] = has_room,
     ) -> None:
         self.config = config
         self.listener = listener
@@ -93,6 +133,8 @@ class Server:
         self.tls = tls
         self.users = users
         self.verifier = verifier
+        self.watch = watch or Unwatched()
+        self.room = room
         self.stats = Stats()
         self.spool: Path = config.gateway.state_dir / "spool"
         submission = listener.direction == Direction.SUBMISSION
@@ -145,6 +187,7 @@ class Server:
         self._connections.add(connection)
         self.stats.connections += 1
         self.limits.open += 1
+        self.watch.connected(self.listener.name)
         return say.BUSY if self.limits.open > self.limits.connections else None
 
     def closed(self, connection: Connection) -> None:
@@ -153,9 +196,12 @@ class Server:
             self._connections.discard(connection)
             self.limits.open -= 1
 
-    def refused(self, session_id: str, reply: Reply) -> None:
+    def refused(self, session_id: str, client: str, reply: Reply) -> None:
         """A refusal before or instead of a message's answer; logged without what the client said."""
         self.stats.refused += 1
+        self.watch.refused(self.listener.name, client, reply)
+        if reply.code >= 500:
+            self.limits.clients.refused(client_key(client))
         self.log.info("refused %d %s (session %s)", reply.code, reply.enhanced, session_id)
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
@@ -172,6 +218,7 @@ class Server:
         except Exception as error:  # the boundary: anything below must end in an answer, never on the wire
             self.stats.failed += 1
             self.log.error("message %s failed: %s", envelope.id, fault(error))
+            self.watch.refused(self.listener.name, envelope.client or envelope.hop, say.FAILED)
             return say.FAILED
 
 

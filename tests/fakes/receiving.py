@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from gateway.config import Config, Listener
-from gateway.smtp.answered import Answered
+from gateway.smtp.answered import Answer, Answered
 from gateway.smtp.connection import Connection
 from gateway.smtp.limits import WorkerLimits
 from gateway.smtp.login import Credentials
@@ -56,6 +56,28 @@ class Users:
     async def verify(self, credentials: Credentials) -> str | None:
         await asyncio.sleep(0)
         return "zhang" if (credentials.login, credentials.password) == ("zhang", "geheim") else None
+
+
+@dataclass
+class Watching:
+    """Remembers what it is told."""
+
+    connections: int = 0
+    refusals: list[tuple[str, str, int, str]] = field(default_factory=list)
+    logins: list[tuple[str, str]] = field(default_factory=list)
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+
+    def connected(self, listener: str) -> None:
+        self.connections += 1
+
+    def refused(self, listener: str, client: str, reply: Reply) -> None:
+        self.refusals.append((listener, client, reply.code, reply.enhanced))
+
+    def login(self, listener: str, session_id: str, client: str, user: str) -> None:
+        self.logins.append((client, user))
+
+    async def duplicate(self, envelope: Envelope, raw: bytes, answer: Answer) -> None:
+        self.duplicates.append((envelope.id, answer.message_id))
 
 
 class Verifier:

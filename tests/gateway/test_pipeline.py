@@ -19,6 +19,7 @@ from gateway.hops import Hops
 from gateway.judge import Judge
 from gateway.pipeline import Parts, Pipeline
 from gateway.recorder import MessageKey, Receipt, RecorderUnavailable
+from gateway.relay import bounceable
 from gateway.routes import Routes
 from gateway.smtp.pool import Pool
 from gateway.store.blobs import FolderBlobs
@@ -246,6 +247,19 @@ async def test_a_loop_ends(house: House) -> None:
     raw = b"Received: from x by gw.test with SMTP; now\r\n" * 3 + RAW
     code, text = await house.receive(raw)
     assert (code, "5.4.6" in text) == (554, True)
+    assert house.types() == ["message.decided"]
+    event = house.recorder.events[0]
+    assert (event.outcome, event.reason, event.public["enhanced"]) == ("refuse", "loop", "5.4.6")
+    house.recorder.failures = 1
+    assert (await house.receive(raw, id="01KAMZ3W8Q0000000000000M02"))[0] == 451
+
+
+async def test_no_room_in_the_log_is_452_and_nothing_moves(house: House) -> None:
+    house.recorder.room = False
+    code, text = await house.receive()
+    assert (code, "4.3.1" in text) == (452, True)
+    assert house.recorder.events == []
+    assert house.server.connections == 0
 
 
 async def test_the_client_behind_a_hop_that_names_none(house: House) -> None:
@@ -261,3 +275,22 @@ async def test_personal_data_stands_in_sealed_fields_only(house: House) -> None:
     for event in house.recorder.events:
         public = repr((event.public, event.reason, event.actor, event.outcome))
         assert not [word for word in ("partner.example", "b@corp", "198.18", "HOLD") if word in public]
+
+
+@pytest.mark.parametrize(
+    ("sender", "direction", "passed", "expected"),
+    [
+        ("a@partner.example", Direction.INBOUND, ("auth.spf.pass", "partner.example"), True),
+        ("a@Partner.Example", Direction.INBOUND, ("auth.dmarc.pass", "partner.example"), True),
+        ("a@mail.partner.example", Direction.INBOUND, ("auth.dmarc.pass", "partner.example"), True),
+        ("a@partner.example", Direction.INBOUND, ("auth.spf.pass", "other.example"), False),
+        ("a@notpartner.example", Direction.INBOUND, ("auth.dmarc.pass", "partner.example"), False),
+        ("ceo@corp.test", Direction.INBOUND, ("auth.spf.pass", "corp.test"), False),
+        ("li@corp.test", Direction.OUTBOUND, ("", ""), True),
+        ("someone@else.example", Direction.OUTBOUND, ("", ""), False),
+        ("", Direction.OUTBOUND, ("auth.spf.pass", ""), False),
+    ],
+)
+def test_who_may_be_sent_a_bounce(sender: str, direction: Direction, passed: tuple[str, str], expected: bool) -> None:
+    finding = Finding(passed[0], Severity.INFO, "", about=passed[1])
+    assert bounceable(replace(envelope(), sender=sender, direction=direction), [finding], {"corp.test"}) is expected

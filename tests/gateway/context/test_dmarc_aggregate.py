@@ -13,6 +13,7 @@ from tests.fakes.resolver import FakeResolver
 from tests.scanners.authentication.mail import NOW, PLAIN, message, sign
 from tests.scanners.authentication.test_scanner import ZONE
 
+KEY = b"k" * 32
 ROW = AggregateRow(
     "2026-01-02",
     "a.test",
@@ -63,7 +64,7 @@ async def test_nothing_to_report() -> None:
 
 async def test_counts_add_up_over_batches_and_processes(tmp_path: Path) -> None:
     path = tmp_path / "dmarc.db"
-    first, second = Aggregates(sqlite_engine(path)), Aggregates(sqlite_engine(path))
+    first, second = Aggregates(sqlite_engine(path), KEY), Aggregates(sqlite_engine(path), KEY)
     other = replace(ROW, source="192.0.2.2")
     for aggregates, rows in ((first, (ROW, ROW, other)), (second, (ROW,))):
         for row in rows:
@@ -82,7 +83,7 @@ async def test_counts_add_up_over_batches_and_processes(tmp_path: Path) -> None:
 
 
 async def test_a_flood_of_sources_is_bounded_in_memory_and_on_disk(tmp_path: Path) -> None:
-    aggregates = Aggregates(sqlite_engine(tmp_path / "dmarc.db"), max_pending=3, max_rows=4)
+    aggregates = Aggregates(sqlite_engine(tmp_path / "dmarc.db"), KEY, max_pending=3, max_rows=4)
     for day in ("2026-01-01", "2026-01-02"):
         for number in range(5):
             aggregates.add(replace(ROW, day=day, source=f"192.0.2.{number}"))
@@ -96,10 +97,27 @@ async def test_a_flood_of_sources_is_bounded_in_memory_and_on_disk(tmp_path: Pat
 async def test_what_cannot_be_written_is_kept_and_said(tmp_path: Path) -> None:
     path = tmp_path / "dmarc.db"
     path.write_bytes(b"this is not a database, and long enough to be read as one: " * 40)
-    aggregates = Aggregates(sqlite_engine(path))
+    aggregates = Aggregates(sqlite_engine(path), KEY)
     aggregates.add(ROW)
     for _ in range(2):
         with pytest.raises(AggregateUnavailable, match="DMARC"):
             await aggregates.flush()
     with pytest.raises(AggregateUnavailable):
         await aggregates.close()
+
+
+async def test_the_source_is_encrypted_on_disk_and_readable_with_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "dmarc.db"
+    aggregates = Aggregates(sqlite_engine(path), KEY)
+    for _ in range(3):
+        aggregates.add(ROW)
+        await aggregates.flush()
+    stored = b"".join(each.read_bytes() for each in tmp_path.iterdir())
+    assert b"a.test" in stored
+    assert b"192.0.2.1" not in stored
+    assert await aggregates.rows(ROW.day) == [(ROW, 3)]
+    await aggregates.close()
+    other = Aggregates(sqlite_engine(path), b"o" * 32)
+    with pytest.raises(AggregateUnavailable, match="another key"):
+        await other.rows(ROW.day)
+    await other.close()

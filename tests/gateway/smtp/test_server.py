@@ -244,7 +244,8 @@ def test_a_client_that_goes_after_the_final_dot(factory: Loop, tmp_path: Path) -
 
     async def work() -> None:
         receiver = receiving.Receiver(Reply(250, "2.0.0", "first"), asyncio.Event())
-        async with serving(tmp_path, receiver) as (server, port):
+        watch = receiving.Watching()
+        async with serving(tmp_path, receiver, watch=watch) as (server, port):
             assert receiver.gate is not None
             client = await hello(port)
             for command in (b"MAIL FROM:<a@s.example>\r\n", b"RCPT TO:<b@corp.test>\r\n", b"DATA\r\n"):
@@ -264,9 +265,43 @@ def test_a_client_that_goes_after_the_final_dot(factory: Loop, tmp_path: Path) -
             assert await client.transaction(b"text\r\n") == b"250 2.0.0 first\r\n"
             assert await client.transaction(b"text\r\n", to=b"c@corp.test") == b"250 2.0.0 second\r\n"
             assert len(receiver.messages) == 2
+            assert [first for _, first in watch.duplicates] == [receiver.messages[0][0].id]
             client.close()
 
     run(factory, work())
+
+
+def test_what_no_message_tells_of_is_told_to_the_watch(tmp_path: Path) -> None:
+    """Refused commands, data refused as it came and failures of ours are counted; a message's own answer is not."""
+
+    async def work() -> None:
+        receiver, watch = receiving.Receiver(Reply(550, "5.7.1", "policy")), receiving.Watching()
+        async with serving(tmp_path, receiver, watch=watch) as (_, port):
+            client = await hello(port)
+            await client.ask(b"RUBBISH\r\n")
+            assert (await client.transaction(b"text\r\n")).startswith(b"550")
+            assert (await client.transaction(b"bare\nLF\r\n")).startswith(b"554")
+            receiver.answer = RuntimeError("boom")
+            assert (await client.transaction(b"text\r\n")).startswith(b"451")
+            client.close()
+        told = [(client, code, enhanced) for _, client, code, enhanced in watch.refusals if code != 421]
+        assert told == [("127.0.0.1", 500, "5.5.1"), ("127.0.0.1", 554, "5.6.0"), ("127.0.0.1", 451, "4.3.0")]
+        assert watch.connections == 1
+
+    run(asyncio.new_event_loop, work())
+
+
+def test_a_log_without_room_takes_no_new_mail(tmp_path: Path) -> None:
+    async def work() -> None:
+        room = [False]
+        async with serving(tmp_path, receiving.Receiver(), room=lambda: room[0]) as (_, port):
+            client = await hello(port)
+            assert (await client.ask(b"MAIL FROM:<a@s.example>\r\n")).startswith(b"452 4.3.1")
+            room[0] = True
+            assert (await client.transaction(b"text\r\n")).startswith(b"250")
+            client.close()
+
+    run(asyncio.new_event_loop, work())
 
 
 @LOOPS
