@@ -110,11 +110,13 @@ def _decimal(number: str) -> Decimal:
     """``1,234.50``, ``1.234,50`` and ``1 234`` alike: the last mark followed by one or two digits is the decimal one."""
     number = number.replace(" ", "").replace("'", "").replace("，", ",")
     comma, point = number.rfind(","), number.rfind(".")
-    if comma > point and len(number) - comma <= 3:
-        number = number.replace(".", "").replace(",", ".")
-    elif number.count(".") > 1 or (point >= 0 and len(number) - point == 4 and comma < 0 and number[0] != "0"):
-        number = number.replace(".", "").replace(",", "")
-    return Decimal(number.replace(",", ""))
+    last = max(comma, point)
+    if last < 0:
+        return Decimal(number)
+    whole, fraction = number[:last].replace(",", "").replace(".", ""), number[last + 1 :]
+    alone = point == last and number.count(".") == 1
+    is_decimal = len(fraction) <= 2 or (alone and (len(fraction) > 3 or comma >= 0 or number[0] == "0"))
+    return Decimal(f"{whole}.{fraction}" if is_decimal else whole + fraction)
 
 
 def _written(match: Any) -> Amount | None:
