@@ -7,7 +7,7 @@ import pytest
 
 from gateway.demo.stage import Stage
 
-SECRET = "JBSWY3DPEHPK3PXP"
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
 @pytest.fixture
