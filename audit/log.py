@@ -82,7 +82,7 @@ def load_identity(directory: Path) -> Identity:
     """log.json of a log. Raises FileNotFoundError, LogDamaged."""
     try:
         return msgspec.json.decode((directory / "log.json").read_bytes(), type=Identity)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise LogDamaged(f"log.json: {error}") from error
 
 
@@ -339,7 +339,7 @@ class Log:
         for index, line in self.entries(start):
             try:
                 self._recent[_decode_id(line).id] = index
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise LogDamaged(f"event {index} is not one: {error}") from error
 
 

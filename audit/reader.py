@@ -63,7 +63,7 @@ def parse(index: int, line: bytes) -> Stored:
     """Raises LogDamaged."""
     try:
         return Stored(index, line, msgspec.json.decode(line, type=dict[str, Any]))
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise LogDamaged(f"event {index} is not one: {error}") from error
 
 

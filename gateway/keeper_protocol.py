@@ -228,7 +228,7 @@ def decode_request(frame: bytes) -> Request:
     """Raises ProtocolError."""
     try:
         return _request.decode(frame)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProtocolError(str(error)) from error
 
 
@@ -236,7 +236,7 @@ def decode_answer(frame: bytes) -> Answer:
     """Raises ProtocolError."""
     try:
         return _answer.decode(frame)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProtocolError(str(error)) from error
 
 

@@ -142,7 +142,7 @@ class Keeper:
             if 0 <= snapshot.size <= self.log.size:
                 start = snapshot.size
                 self.intents.open.update({intent.msg: intent for intent in snapshot.open})
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
             start = 0  # lost or torn: the log itself has everything, it only takes longer
         for _, entry in self.log.entries(start):
             self.intents.saw(_decode_head(entry), -1, now)
@@ -373,6 +373,6 @@ def checked(data: bytes) -> LineHead | None:
         return None
     try:
         head = _decode_head(data)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return head if head.id and head.type else None

@@ -260,7 +260,7 @@ def _read(buffer: bytearray) -> Answer:
         raise DecoderLost("answer cut short")
     try:
         return _ANSWER.decode(memoryview(buffer)[4:])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise DecoderLost("answer is rubbish") from None
 
 

@@ -165,6 +165,19 @@ def test_a_flipped_byte_or_a_missing_file_is_refused(grown: Path, damage: str) -
             open_log(grown)
 
 
+@pytest.mark.parametrize("which", ["log.json", "journal"])
+def test_octets_that_are_no_text_are_refused_with_a_way_out(folder: Path, which: str) -> None:
+    log = open_log(folder)
+    log.append([Entry(event_id(1), b'{"id":"\xff"}') if which == "journal" else entry(1)])
+    log.close()
+    if which == "log.json":
+        path = folder / which
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes().replace(b"gw.test", b"gw\xfftest"))
+    with pytest.raises(LogDamaged, match="new-shard"):
+        open_log(folder)
+
+
 def test_a_checkpoint_that_is_gone_is_made_again_when_the_journal_has_it_all(folder: Path) -> None:
     log = open_log(folder)
     fill(log, 0, 5)

@@ -196,6 +196,7 @@ async def test_head_and_read(tmp_path: Path) -> None:
         struct.pack(">I", 4) + b"\xff\xff\xff\xff",
         struct.pack(">I", 3) + b"\x93\x07\x01",
         struct.pack(">I", 2) + b"\x92\x63",
+        struct.pack(">I", 6) + b"\x94\x01\x01\xa1\xff\x90",
     ],
 )
 async def test_garbage_ends_that_connection_only(tmp_path: Path, data: bytes) -> None:
@@ -210,12 +211,19 @@ async def test_garbage_ends_that_connection_only(tmp_path: Path, data: bytes) ->
 
 async def test_a_malformed_event_is_refused_alone(tmp_path: Path) -> None:
     good = b'{"id":"a","type":"t"}'
-    groups = [[good], [b"{"], [b'{"id":"","type":"t"}'], [b'{"id":"b","type":"t","x":"' + b"x" * 40_000 + b'"}'], []]
+    groups = [
+        [good],
+        [b"{"],
+        [b'{"id":"","type":"t"}'],
+        [b'{"id":"b","type":"t","x":"' + b"x" * 40_000 + b'"}'],
+        [],
+        [b'{"id":"\xff","type":"t"}'],
+    ]
     async with keeper(tmp_path) as socket:
         with KeeperClient(socket) as client:
             await asyncio.to_thread(client.ask, Hello(1, "t"), Welcome)
             answer = await asyncio.to_thread(client.ask, Append(2, groups), Appended)
-    assert answer.firsts == [1, -1, -1, -1, -1]
+    assert answer.firsts == [1, -1, -1, -1, -1, -1]
 
 
 async def test_one_keeper_only_and_a_socket_for_its_owner(tmp_path: Path) -> None:

@@ -178,6 +178,7 @@ _RUBBISH = {
     "noise": b"\0\0\0\x04abcd",
     "too long": b"\xff\xff\xff\xff",
     "cut": b"\0\0\0\x10ab",
+    "not utf-8": frame(Answer("v", (_part("2"),), ())).replace(b"text/plain", b"text\xffplain"),
     "another part": frame(Answer("v", (_part("9"),), ())),
     "no part": frame(Answer("v", (), ())),
     "undeclared": frame(Answer("v", (_part("2"),), (FoundFinding("auth.spf.pass", 0, "", "2", "", 1, -1, 0),))),
