@@ -8,6 +8,7 @@ from gateway.judge import Judged
 from gateway.plan import Keep, Plan, Refuse, Relay
 from gateway.smtp.reply import Reply
 from policies.decision import Decision, Disposition
+from policies.facts import KEPT, Value
 from scanners.finding import Finding
 from scanners.message import Envelope, Message
 
@@ -53,7 +54,13 @@ def decided(
             "matched": list(judged.words),
         },
         "findings": [_finding(finding) for finding in judged.scanned.findings[:MAX_FINDINGS]],
-        "read": {"size": len(message.raw), "parts": len(message.parts), "recipients": len(envelope.recipients)},
+        "facts": [_facts(values) for values in judged.kept],
+        "read": {
+            "size": len(message.raw),
+            "parts": len(message.parts),
+            "recipients": len(envelope.recipients),
+            "bodies": {part.path: part.media_type for part in message.parts if part.is_body and "!" not in part.path},
+        },
         "steps": [[name, round(began, 2), round(took, 2), note] for name, began, took, note in steps],
         "tls": envelope.tls,
     }
@@ -173,8 +180,14 @@ def _joined(plan: Plan) -> Decision:
     raise TypeError(plan)
 
 
+def _facts(values: Sequence[Value]) -> Mapping[str, JSON]:
+    """What replay may ask of it later; what was not known is left out."""
+    pairs = zip(KEPT, values, strict=True)
+    return {name: value for name, value in pairs if value is not None and not isinstance(value, frozenset)}
+
+
 def _finding(finding: Finding) -> Mapping[str, JSON]:
-    """Code, place and count. The place is only the number of the part: names of files are sealed."""
+    """Code, place, count and score. The place is only the number of the part: names of files are sealed."""
     line: dict[str, JSON] = {"code": finding.code, "count": finding.count}
     if finding.part:
         line["part"] = finding.part.partition("!")[0]

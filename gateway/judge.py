@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 from policies import facts, rule
 from policies.decision import Decision
-from policies.facts import Context
+from policies.facts import Context, Value
 from policies.rule import Match, Ruleset
 from scanners.base import Opener, Scanned, Scanner, scan
 from scanners.message import Message, Recipient
+
+
+MAX_KEPT = 20
+"""Different sets of facts that one event keeps; recipients beyond differ in no way that has been seen in mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Judged:
     version: str
     policy_version: str
     rules: int
+    kept: tuple[tuple[Value, ...], ...] = ()
+    """Values of policies.facts.KEPT, each different set once; empty when there are more than MAX_KEPT."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -52,10 +58,12 @@ async def judge(
     scanned = await scan(message, with_.scanners, with_.opener, deadline_s, clock)
     decisions: list[tuple[Recipient, Decision]] = []
     matched: dict[tuple[str, str], Match] = {}
+    kept: dict[tuple[Value, ...], None] = {}
     for (recipient, _), each in zip(
         contexts, facts.build_each(scanned.message, scanned.findings, contexts), strict=True
     ):
         judgement = rule.decide(with_.ruleset, each)
+        kept[facts.kept(each)] = None
         decisions.append((recipient, judgement.decision))
         for match in judgement.matched:
             matched.setdefault((match.rule, match.version), match)
@@ -66,4 +74,5 @@ async def judge(
         with_.version,
         with_.ruleset.version,
         len(with_.ruleset.rules),
+        tuple(kept) if len(kept) <= MAX_KEPT else (),
     )

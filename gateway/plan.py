@@ -66,7 +66,7 @@ def plan(
     ``feasible`` makes a share as strict as the treatments that can't be done ask; ``quick`` says which treatments may be done while
     the client waits.
     """
-    if all(decision.disposition is Disposition.REJECT for _, decision in decisions):
+    if unkeepable(decisions) or all(decision.disposition is Disposition.REJECT for _, decision in decisions):
         joined = Decision()
         for _, decision in decisions:
             joined = joined | decision
@@ -75,6 +75,17 @@ def plan(
     if len(shares) == 1 and _in_session(shares[0], quick):
         return Relay(shares[0])
     return Keep(shares)
+
+
+def unkeepable(decisions: Sequence[tuple[Recipient, Decision]]) -> bool:
+    """Whether the law forbids storing it, whoever it is for: the whole message is refused, so that no custody ever writes a blob of it.
+
+    (A monitored decision delivers whatever its reasons say.)
+    """
+    return any(
+        decision.disposition is not Disposition.DELIVER and any(not reason.keep_content for reason in decision.reasons)
+        for _, decision in decisions
+    )
 
 
 def monitored(decision: Decision) -> Decision:
@@ -89,6 +100,9 @@ def monitored(decision: Decision) -> Decision:
 def refusal(decision: Decision) -> Reply:
     """The 5xx for a decided refusal: the strictest reason's status code and its title in English (RFC 5321 asks for ASCII)."""
     reasons = [reason for reason in decision.reasons if reason.disposition is Disposition.REJECT]
+    reasons.sort(
+        key=lambda reason: reason.keep_content
+    )  # what may not be stored refuses the whole message: it is the one to name
     if not reasons:
         return Reply(550, "5.7.1", "refused by policy")
     first = reasons[0]

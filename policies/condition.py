@@ -33,8 +33,10 @@ class Leaf:
     lists: frozenset[str] = frozenset()
     entries: int | None = None
     """How many entries the list it asks has; ``None`` when it asks no list."""
-    exact: bool = True
-    """False where a finding's bare code doesn't answer it (score, about, place inside an archive)."""
+    check: Callable[[Value], bool] | None = None
+    """What it asks of its fact's value: so a value that the log kept can be asked too (replay)."""
+    asks: frozenset[str] = frozenset()
+    """What it asks of a finding beyond its code and count: ``score``, ``about``, ``place``, ``nested``."""
 
 
 class Mode(Enum):
@@ -157,7 +159,7 @@ def fact_leaf(
         return None if value is None else check(value)
 
     words = Title(f"{fact.title.zh}{zh}", f"{fact.title.en} {en}")
-    return Leaf(test, words, fact=name, seen=lambda facts: show(read(facts)), directions=directions)
+    return Leaf(test, words, fact=name, seen=lambda facts: show(read(facts)), directions=directions, check=check)
 
 
 def yes_no_leaf(name: str, wanted: bool) -> Leaf:
@@ -170,7 +172,7 @@ def yes_no_leaf(name: str, wanted: bool) -> Leaf:
         return None if value is None else value is wanted
 
     words = Title(f"{fact.title.zh}：{'是' if wanted else '否'}", f"{fact.title.en}: {'yes' if wanted else 'no'}")
-    return Leaf(test, words, fact=name, seen=lambda facts: show(read(facts)))
+    return Leaf(test, words, fact=name, seen=lambda facts: show(read(facts)), check=lambda value: value is wanted)
 
 
 def header_leaf(name: str, check: Callable[[str], bool] | None, zh: str, en: str) -> Leaf:
@@ -231,8 +233,9 @@ def finding_leaf(wanted: Wanted, words: Title) -> Leaf:
         shown = [f"{one.code} ×{one.count}" + (f" in {one.part}" if one.part else "") for one in found[:5]]
         return ", ".join(shown) or "-"
 
-    exact = not (wanted.min_score or wanted.about or wanted.where)
-    return Leaf(simple if plain else test, words, code=wanted.code, seen=seen, exact=exact)
+    place = "nested" if wanted.where == "nested" else "place" if wanted.where else ""
+    asks = frozenset({"score" if wanted.min_score else "", "about" if wanted.about else "", place} - {""})
+    return Leaf(simple if plain else test, words, code=wanted.code, seen=seen, asks=asks)
 
 
 def _select(common: Common, wanted: Wanted) -> list[Finding]:

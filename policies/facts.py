@@ -155,6 +155,27 @@ def build_each(
     return tuple(build(message, findings, context, recipient, shared) for recipient, context in contexts)
 
 
+KEPT = (
+    "direction",
+    "sender.outside",
+    "from.local",
+    "from.authenticated",
+    "recipient.outside",
+    "recipient.country",
+    "first_contact",
+    "message.reply",
+    "message.list",
+    "message.automatic",
+    "attachment.count",
+)
+"""Facts that name nobody and show no content: an event may keep them in clear, and replay asks them (policies.replay)."""
+
+
+def kept(facts: Facts) -> tuple[Value, ...]:
+    """The values of KEPT for one recipient, in that order."""
+    return tuple(FACTS[name].read(facts) for name in KEPT)
+
+
 def _author(message: Message, by_code: Mapping[str, tuple[Finding, ...]]) -> str | None:
     """The one address in From; ``None`` when there isn't exactly one, for then nobody knows whom a reader sees."""
     if "auth.from.ambiguous" in by_code:

@@ -1,15 +1,16 @@
 """Judges the kept facts of past mail by another set of rules. Pure.
 
-The log keeps the findings of a mail (code, part, count), not its text, addresses or scores: where a rule asks for more, the answer is
-"only a rescan could tell", never a guess.
+The log keeps the findings of a mail (code, part, count, score) and the facts that name nobody (policies.facts.KEPT), not its text or
+addresses: where a rule asks for more, the answer is "only a rescan could tell", never a guess.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from policies.condition import Condition, Leaf, Mode
 from policies.decision import Disposition
-from policies.facts import Common, Context, Facts, index_findings
+from policies.facts import Common, Context, Facts, Value, index_findings
 from policies.rule import Mode as RuleMode
 from policies.rule import Rule, Ruleset
 from scanners.finding import Finding
@@ -30,6 +31,12 @@ class Kept:
     matched: frozenset[str]
     policy_version: str
     disposition: Disposition
+    at: datetime | None = None
+    """Local time at which it was judged."""
+    bodies: Mapping[str, str] | None = None
+    """Which parts are bodies, by their media type; ``None``: an event that kept neither this nor scores."""
+    people: tuple[Mapping[str, Value], ...] = ({},)
+    """The kept facts, one table for each recipient or set of recipients alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +101,38 @@ def facts_of(kept: Kept) -> Facts:
         types=None,
         attachments=None,
         by_code=index_findings(kept.findings),
-        bodies={},
+        bodies=kept.bodies or {},
     )
-    return Facts(common, None, None, Context())
+    return Facts(common, None, None, Context(now=kept.at))
 
 
 def holds(rule: Rule, facts: Facts, kept: Kept) -> bool | None:
-    """Whether the rule surely matched, surely didn't, or can't be told."""
-    when = _value(rule.when, facts, kept)
-    unless = _value(rule.unless, facts, kept) if rule.unless is not None else False
+    """Whether the rule surely matched for some recipient, surely for none, or can't be told."""
+    values = [_holds_for(rule, _Past(facts, kept, person)) for person in kept.people or ({},)]
+    return True if True in values else None if None in values else False
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """One past mail as it was for one recipient."""
+
+    facts: Facts
+    kept: Kept
+    person: Mapping[str, Value]
+
+
+def _holds_for(rule: Rule, past: _Past) -> bool | None:
+    when = _value(rule.when, past)
+    unless = _value(rule.unless, past) if rule.unless is not None else False
     if when is False or unless is True:
         return False
     return None if when is None or unless is None else True
 
 
-def _value(condition: Condition, facts: Facts, kept: Kept) -> bool | None:
+def _value(condition: Condition, past: _Past) -> bool | None:
     if isinstance(condition, Leaf):
-        return _leaf(condition, facts, kept)
-    values = [_value(member, facts, kept) for member in condition.members]
+        return _leaf(condition, past)
+    values = [_value(member, past) for member in condition.members]
     if condition.mode is Mode.ALL:
         return False if False in values else None if None in values else True
     some = True if True in values else None if None in values else False
@@ -120,15 +141,26 @@ def _value(condition: Condition, facts: Facts, kept: Kept) -> bool | None:
     return None if some is None else not some
 
 
-def _leaf(leaf: Leaf, facts: Facts, kept: Kept) -> bool | None:
+def _leaf(leaf: Leaf, past: _Past) -> bool | None:
     if leaf.entries is not None:
         return None if leaf.entries else False
-    value = leaf.test(facts)
+    if leaf.fact and leaf.check is not None and (known := past.person.get(leaf.fact)) is not None:
+        return leaf.check(known)
+    value = leaf.test(past.facts)
     if not leaf.code:
         return value
-    if _present(leaf.code, facts.common.by_code):
-        return value if leaf.exact or value else None
-    return None if kept.more else False
+    if not _present(leaf.code, past.facts.common.by_code):
+        return None if past.kept.more else False
+    told = {"score", "place"} if past.kept.bodies is not None else set[str]()
+    if leaf.code.startswith(KEPT_ABOUT):
+        told.add("about")
+    if leaf.asks <= told:
+        return value if value or not past.kept.more else None
+    return True if value and "score" not in leaf.asks else None
+
+
+KEPT_ABOUT = ("malware.", "scanner.")
+"""Codes whose ``about`` the log keeps in clear (gateway.events): names of rules and scanners."""
 
 
 def _present(code: str, by_code: Mapping[str, tuple[Finding, ...]]) -> bool:
@@ -138,19 +170,20 @@ def _present(code: str, by_code: Mapping[str, tuple[Finding, ...]]) -> bool:
 def _asked(rule: Rule, facts: Facts, kept: Kept) -> tuple[str, ...]:
     """The names that could not be answered."""
     names: set[str] = set()
-    for part in (rule.when, rule.unless):
-        if part is not None:
-            _collect(part, facts, kept, names)
+    for person in kept.people or ({},):
+        for part in (rule.when, rule.unless):
+            if part is not None:
+                _collect(part, _Past(facts, kept, person), names)
     return tuple(sorted(names))
 
 
-def _collect(condition: Condition, facts: Facts, kept: Kept, names: set[str]) -> None:
+def _collect(condition: Condition, past: _Past, names: set[str]) -> None:
     if isinstance(condition, Leaf):
-        if _leaf(condition, facts, kept) is None:
+        if _leaf(condition, past) is None:
             names.add(condition.fact or condition.code)
         return
     for member in condition.members:
-        _collect(member, facts, kept, names)
+        _collect(member, past, names)
 
 
 @dataclass(frozen=True, slots=True)

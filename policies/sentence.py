@@ -53,6 +53,13 @@ def sentence(table: Table) -> Sentence:
             )
     if approvers and disposition is not Disposition.APPROVE:
         table.problem("只有 approve 才有审批人", "only approve has approvers", "approvers")
+    keep_content = table.boolean("keep_content", True)
+    if not keep_content and disposition is not Disposition.REJECT:
+        table.problem(
+            "keep_content = false 只能与 disposition = “reject” 同用：不留存内容就无法扣留",
+            'keep_content = false goes with disposition = "reject" only: what is not stored can\'t be held',
+            "keep_content",
+        )
     return Sentence(
         disposition,
         frozenset(one for one in treatments if one is not None),
@@ -60,7 +67,7 @@ def sentence(table: Table) -> Sentence:
         enhanced,
         delay_s,
         table.boolean("waivable", True),
-        table.boolean("keep_content", True),
+        keep_content,
     )
 
 

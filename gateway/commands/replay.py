@@ -86,7 +86,7 @@ def replayed(view: LogView, since: datetime, current: Ruleset, draft: Ruleset) -
     seen = held = 0
     changed: list[Changed] = []
     for event in _decided(view, since):
-        kept = kept_of(event.record)
+        kept = kept_of(event.record, event.at)
         seen += 1
         held += kept.disposition > Disposition.DELIVER
         difference = compare_kept(current, draft, kept)
@@ -101,7 +101,7 @@ def _decided(view: LogView, since: datetime) -> Iterator[Stored]:
             yield event
 
 
-def kept_of(record: Mapping[str, Any]) -> Kept:
+def kept_of(record: Mapping[str, Any], at: datetime | None = None) -> Kept:
     """A ``message.decided`` line as Kept; what isn't there (an older format) is empty."""
     policy, read = record.get("policy") or {}, record.get("read") or {}
     return Kept(
@@ -116,6 +116,9 @@ def kept_of(record: Mapping[str, Any]) -> Kept:
         matched=frozenset(policy.get("matched") or ()),
         policy_version=str(policy.get("version", "")),
         disposition=DISPOSITIONS.get(str(policy.get("disposition")), Disposition.DELIVER),
+        at=at.astimezone() if at is not None else None,
+        bodies=read.get("bodies"),
+        people=tuple(record.get("facts") or ({},)),
     )
 
 

@@ -48,6 +48,11 @@ name = "refuse-it"
 title = { zh = "拒绝", en = "Refused" }
 when.all = [{ finding = "test.word" }, { fact = "subject", contains = "REFUSE" }]
 then = { disposition = "reject", enhanced = "5.7.26" }
+[[rule]]
+name = "never-store"
+title = { zh = "不得留存", en = "May not be stored" }
+when.all = [{ finding = "test.word" }, { fact = "subject", contains = "SECRET" }, { fact = "recipient.address", is = "b@corp.test" }]
+then = { disposition = "reject", keep_content = false }
 """
 
 
@@ -139,6 +144,28 @@ async def test_refused_by_policy_reaches_nobody(house: House) -> None:
     assert (code, "5.7.26" in text, "(refuse-it)" in text) == (550, True, True)
     assert house.types() == ["message.decided"]
     assert house.server.connections == 0
+
+
+async def test_what_may_not_be_stored_leaves_no_content_anywhere(house: House, tmp_path: Path) -> None:
+    code, text = await house.receive(
+        subject("SECRET", b"planted-secret"), recipients=(Recipient("b@corp.test"), Recipient("c@corp.test"))
+    )
+    assert (code, "(never-store)" in text) == (550, True)
+    (event,) = house.recorder.events
+    assert event.public["content"] == "not-kept"
+    assert {"from", "to0", "to1"} <= set(event.sealed)
+    assert not {"subject", "part0", "excerpt", "hfrom"} & set(event.sealed)
+    assert (await house.custody.store.page(Filter())).deliveries == ()
+    assert await house.custody.blobs.names() == ()
+    assert house.server.connections == 0
+
+
+async def test_the_log_keeps_what_replay_asks(house: House) -> None:
+    await house.receive()
+    public = house.recorder.events[0].public
+    assert public["read"]["bodies"] == {"1": "text/plain"}  # type: ignore[index]
+    assert public["facts"][0]["recipient.outside"] is False  # type: ignore[index]
+    assert public["facts"][0]["direction"] == "inbound"  # type: ignore[index]
 
 
 async def test_held_is_durable_before_250(house: House) -> None:

@@ -77,3 +77,14 @@ def test_the_most_exact_route_wins() -> None:
     assert ROUTES.find("a@CORP.test.") == Route("corp.test", "smtp://127.0.0.1:2600")
     assert ROUTES.find("a@other") == Route("*", "mx:")
     assert Routes.of([]).find("a@b") is None
+
+
+def test_what_may_not_be_stored_is_refused_for_everybody() -> None:
+    """One blob serves all recipients, so one such decision refuses the message, and its rule is the one that is named."""
+    secret = Reason("secret", "v", Disposition.REJECT, Title("密", "secret"), waivable=False, keep_content=False)
+    strict = Decision(Disposition.REJECT, frozenset(), (secret,))
+    for others in (DELIVER, HOLD, REJECT):
+        chosen = plan([(A, others), (B, strict | others)], ROUTES)
+        assert isinstance(chosen, Refuse)
+        assert "(secret)" in str(chosen.reply)
+    assert isinstance(plan([(A, monitored(strict))], ROUTES), Relay), "monitor mode refuses nothing"

@@ -83,6 +83,11 @@ MESSAGES = [
         'a.toml:6:24: delay（等多久）与 disposition = “delay” 须同时写 / delay (how long) and disposition = "delay" belong together',
     ),
     (
+        rule('"malware.clamav"', then='disposition = "approve", keep_content = false'),
+        "a.toml:6:50: keep_content = false 只能与 disposition = “reject” 同用：不留存内容就无法扣留 / "
+        'keep_content = false goes with disposition = "reject" only: what is not stored can\'t be held',
+    ),
+    (
         rule('"malware.clamav"', unless='"list.partnrs"'),
         'a.toml:6:10: 没有名单 “list.partnrs”；可用：list.r / there is no list "list.partnrs"; known: list.r',
     ),

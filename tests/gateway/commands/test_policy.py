@@ -100,6 +100,9 @@ def test_replay_without_a_log_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["policy", "replay", "--draft", str(tmp_path), "--since", "soon", "--config", str(config)]) == 2
 
 
+READ = {"size": 100, "recipients": 1, "bodies": {"1": "text/plain", "2": "text/html"}}
+
+
 def record(
     *codes: str, matched: tuple[str, ...] = (), version: str = "", disposition: str = "deliver", **more: object
 ) -> dict:
@@ -108,6 +111,14 @@ def record(
         "policy": {"version": version, "disposition": disposition, "matched": list(matched)},
         "findings": [{"code": code, "part": "1", "count": 2} for code in codes], "read": {"size": 100, "recipients": 1}, **more,
     }  # fmt: skip
+
+
+def scored(*scores: int, **more: object) -> dict:
+    """The same words in the plain and the HTML version of a body: the larger score counts."""
+    lines = [
+        {"code": "content.dictionary.bank", "part": str(n), "count": 1, "score": s} for n, s in enumerate(scores, 1)
+    ]
+    return {**record(**more), "findings": lines, "read": READ}
 
 
 NOTHING = Ruleset()
@@ -122,6 +133,20 @@ REPLAYS = [
     ('{ all = ["malware.clamav", "recipient.outside"] }', record(), (), ()),
     ('{ fact = "subject", contains = "x" }', record(), (), ("subject",)),
     ('{ all = ["malware.clamav", { fact = "size", max = 200 }] }', record("malware.clamav"), ("r",), ()),
+    # A log that keeps scores, bodies and facts answers more.
+    ('{ finding = "content.dictionary.bank", min_score = 8 }', scored(5, 7), (), ()),
+    ('{ finding = "content.dictionary.bank", min_score = 7 }', scored(5, 7), ("r",), ()),
+    ('{ finding = "content.dictionary.bank", part = "body" }', scored(5, 7), ("r",), ()),
+    ('{ finding = "content.dictionary.bank", part = "attachment" }', scored(5, 7), (), ()),
+    ('{ finding = "content.dictionary.bank", part = "nested" }', scored(5), (), ("content.dictionary.bank",)),
+    ('{ finding = "content.dictionary.bank", about = "x" }', scored(5), (), ("content.dictionary.bank",)),
+    ('{ finding = "content.dictionary.bank", min_score = 99 }', scored(5, findings_more=1), (), ("content.dictionary.bank",)),
+    ('"recipient.outside"', record(facts=[{"recipient.outside": False}, {"recipient.outside": True}]), ("r",), ()),
+    ('"recipient.outside"', record(facts=[{"recipient.outside": False}]), (), ()),
+    ('"recipient.outside"', record(facts=[{"recipient.outside": False}, {}]), (), ("recipient.outside",)),
+    ('{ fact = "first_contact", is = false }', record(facts=[{"first_contact": False}]), ("r",), ()),
+    ('{ fact = "direction", is = "submission" }', record(facts=[{"direction": "submission"}]), ("r",), ()),
+    ('{ fact = "recipient.country", in = ["de"] }', record(facts=[{"recipient.country": "de"}]), ("r",), ()),
 ]  # fmt: skip
 
 
