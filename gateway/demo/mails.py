@@ -11,8 +11,10 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 import dkim
+import zxingcpp
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from PIL import Image
 
 PARTNER = "partner.example"
 PARTNER_IP = "198.18.0.7"
@@ -54,7 +56,14 @@ def zone(keys: Keys) -> Mapping[tuple[str, str], list[str]]:
     }
 
 
-def mail(sender: str, to: str, subject: str, text: str, attachments: Mapping[str, bytes] | None = None) -> bytes:
+def mail(
+    sender: str,
+    to: str,
+    subject: str,
+    text: str,
+    attachments: Mapping[str, bytes] | None = None,
+    charset: str = "utf-8",
+) -> bytes:
     """A plain mail in Chinese or English, with attachments, as it would stand on the wire."""
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
@@ -62,7 +71,7 @@ def mail(sender: str, to: str, subject: str, text: str, attachments: Mapping[str
     message["Subject"] = subject
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{abs(hash((sender, subject, text))):x}@{sender.rpartition('@')[2].rstrip('>')}>"
-    message.set_content(text, charset="utf-8", cte="base64")
+    message.set_content(text, charset=charset, cte="base64")
     for name, content in (attachments or {}).items():
         message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
     return message.as_bytes()
@@ -118,4 +127,13 @@ def roster(identifier: str) -> bytes:
         for name, text in WORKBOOK.items():
             archive.writestr(name, text)
         archive.writestr("xl/worksheets/sheet1.xml", SHEET.format(identifier=identifier))
+    return buffer.getvalue()
+
+
+def code_pdf(text: str) -> bytes:
+    """A PDF with nothing in it but a QR code."""
+    pixels = memoryview(zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode).to_image(scale=6))
+    picture = Image.frombytes("L", (pixels.shape[1], pixels.shape[0]), bytes(pixels))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PDF")
     return buffer.getvalue()

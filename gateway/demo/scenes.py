@@ -217,12 +217,17 @@ def released_check(seen: Seen) -> list[str]:
 
 # 6 --------------------------------------------------------------------------------------------------------------------
 async def roster(stage: Stage, story: Story) -> Seen:
-    """A resident ID number in a sheet."""
-    raw = mails.mail(INSIDE, "hr@corp.test", "名单", "见附件。", {"名单.xlsx": mails.roster(mails.RESIDENT_ID)})
-    seen = await _send(stage, "outbound", INSIDE, "hr@corp.test", raw)
-    assert seen.answer is not None
-    explained = await stage.command("explain", str(_save(stage.folder / "roster.eml", raw)))
-    return Seen(seen.answer, seen.delivered, seen.events, (explained,), raw)
+    """A resident ID number in a GB18030 mail, in a sheet inside a zip, and in the QR code of a PDF."""
+    to, number = "hr@corp.test", mails.RESIDENT_ID
+    sheet = mails.mail(INSIDE, to, "名单", "见附件。", {"名单.zip": mails.zipped("名单.xlsx", mails.roster(number))})
+    letters = (
+        mails.mail(INSIDE, to, "证件", f"身份证号：{number}", charset="gb18030"),
+        sheet,
+        mails.mail(INSIDE, to, "扫码", "见附件。", {"码.pdf": mails.code_pdf(f"https://hr.example/?id={number}")}),
+    )
+    seen = [await _send(stage, "outbound", INSIDE, to, raw) for raw in letters]
+    explained = await stage.command("explain", str(_save(stage.folder / "roster.eml", sheet)))
+    return Seen(seen[0].answer, events=tuple(event for each in seen for event in each.events), printed=(explained,))
 
 
 def _save(path: Path, raw: bytes) -> Path:
@@ -231,11 +236,15 @@ def _save(path: Path, raw: bytes) -> Path:
 
 
 def roster_check(seen: Seen) -> list[str]:
-    """Found once, inside the sheet, and shown masked only."""
-    found = [each for each in seen.decided.get("findings", ()) if each["code"] == "content.identifier.cn_id18"]
+    """Found once in each of the three, and shown masked only."""
+    decided = [event for event in seen.events if event["type"] == "message.decided"]
+    counts = [
+        sum(each["count"] for each in event.get("findings", ()) if each["code"] == "content.identifier.cn_id18")
+        for event in decided
+    ]
     text = seen.printed[0].text if seen.printed else ""
     return expect(
-        (sum(each["count"] for each in found) == 1, f"log: {found}"),
+        (counts == [1, 1, 1], f"log: found {counts} times in GB18030, xlsx in zip, QR in PDF"),
         (mails.RESIDENT_ID not in str(seen.events), "log: the number stands there in clear"),
         ("1101**********0014" in text, f"explain does not show the masked number: {text[-300:]}"),
         (mails.RESIDENT_ID not in text, "explain shows the number in clear"),
@@ -339,10 +348,10 @@ SCENES: Sequence[Scene] = (
         "已放行",
     ),
     Scene(
-        "ID in xlsx",
+        "resident ID",
         roster,
         roster_check,
-        lambda s: "content.identifier.cn_id18 = 1 in 名单.xlsx, shown 1101**********0014",
+        lambda s: "found in a GB18030 mail, an xlsx in a zip, a QR code in a PDF; shown 1101**********0014",
         "证件号已识别",
     ),
     Scene(

@@ -37,8 +37,9 @@ GOOD: dict[str, Seen] = {
         (Printed(1, "operator or code is not right"),),
     ),
     "released, TOTP": Seen(None, arrived(), (event("hold.approve", "operator"),), (Printed(0, "ok"),), SENT),
-    "ID in xlsx": Seen(
-        Answer(250, "ok"), (), (event(findings=found("content.identifier.cn_id18")),), (Printed(0, "1101**********0014"),)
+    "resident ID": Seen(
+        Answer(250, "ok"), (), (event(findings=found("content.identifier.cn_id18")),) * 3,
+        (Printed(0, "1101**********0014"),),
     ),
     "银行账号": Seen(Answer(250, "held"), (), (event(policy={"treatments": ["encrypt"]}),)),
     "audit verify": Seen(events=tuple(event() for _ in range(12)), printed=(Printed(0, "all agree"),)),
@@ -70,10 +71,11 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("released, TOTP", "not arrived", {"delivered": ()}),
     ("released, TOTP", "other bytes", {"delivered": arrived(b"other")}),
     ("released, TOTP", "nobody acted", {"events": (event(),)}),
-    ("ID in xlsx", "not found", {"events": (event(),)}),
-    ("ID in xlsx", "in clear in the log", {"events": (event(findings=found("content.identifier.cn_id18"), x=mails.RESIDENT_ID),)}),
-    ("ID in xlsx", "not shown", {"printed": (Printed(0, "nothing"),)}),
-    ("ID in xlsx", "shown in clear", {"printed": (Printed(0, f"1101**********0014 {mails.RESIDENT_ID}"),)}),
+    ("resident ID", "not found", {"events": (event(),) * 3}),
+    ("resident ID", "found in two only", {"events": (event(findings=found("content.identifier.cn_id18")),) * 2}),
+    ("resident ID", "in clear in the log", {"events": (event(findings=found("content.identifier.cn_id18"), x=mails.RESIDENT_ID),) * 3}),
+    ("resident ID", "not shown", {"printed": (Printed(0, "nothing"),)}),
+    ("resident ID", "shown in clear", {"printed": (Printed(0, f"1101**********0014 {mails.RESIDENT_ID}"),)}),
     ("银行账号", "refused", {"answer": Answer(451, "later")}),
     ("银行账号", "went out", {"delivered": arrived()}),
     ("银行账号", "no encryption asked", {"events": (event(),)}),
