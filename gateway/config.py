@@ -117,6 +117,8 @@ class Limits:
     """At once, per client address."""
     connections: int = 2000
     """At once, per worker."""
+    refusals_per_client: int = 0
+    """Refused commands and messages in ten minutes, per client address, before its connections get 421; 0: no limit."""
     message_bytes: int = 60_000_000
     """SIZE offered in EHLO."""
     recipients: int = 100

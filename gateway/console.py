@@ -1,18 +1,26 @@
 """Health and metrics over HTTP, from a process of its own: /livez, /readyz, /metrics. GET changes nothing (law 8)."""
 
 import argparse
+import asyncio
+import contextlib
 import os
 import signal
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 
 from gateway import config as configuration
-from gateway import logs
+from gateway import lifeline, logs, metrics
 from gateway.config import Config
+from gateway.delivery import State
+from gateway.keeper_client import KeeperClient, KeeperUnavailable
+from gateway.keeper_protocol import Head, HeadRequest
+from gateway.store.errors import StoreUnavailable
+from gateway.store.opening import open_in
 
 PROBE_S = 2.0
 """A part that takes longer to answer is not ready."""
@@ -28,13 +36,38 @@ def ready(config: Config) -> list[str]:
                 probe.connect(str(config.gateway.state_dir / "run" / name))
         except OSError:
             missing.append(name)
-    return missing
+    trouble = config.gateway.state_dir / "run" / "trouble"
+    return missing + sorted(path.name for path in trouble.glob("*"))
+
+
+def refresh(config: Config) -> None:
+    """Set the gauges that nobody counts: how far the log is, and what custody holds. What does not answer keeps its last value."""
+    state = config.gateway.state_dir
+    with contextlib.suppress(KeeperUnavailable), KeeperClient(state / "run" / "keeper.sock") as keeper:
+        head = keeper.ask(HeadRequest(1), Head)
+        metrics.LOG_SIZE.set(head.size)
+        metrics.LOG_UNPUBLISHED.set(head.size - head.published)
+    with contextlib.suppress(OSError):
+        metrics.LOG_AGE.set(max(0.0, time.time() - (state / "audit" / "checkpoint").stat().st_mtime))
+    with contextlib.suppress(StoreUnavailable):
+        counts = asyncio.run(_counts(config))
+        for each in State:
+            metrics.DELIVERIES.labels(each.value).set(counts.get(each, 0))
+
+
+async def _counts(config: Config) -> dict[State, int]:
+    store = await open_in(config.gateway.state_dir)
+    try:
+        return await store.counts()
+    finally:
+        await store.close()
 
 
 class Handler(BaseHTTPRequestHandler):
     """Three pages, all of them plain text."""
 
     config: Config
+    one_at_a_time = threading.Lock()
     timeout = 10
 
     def do_GET(self) -> None:
@@ -48,9 +81,12 @@ class Handler(BaseHTTPRequestHandler):
                 ("not ready 未就绪: " + ", ".join(missing) + "\n" if missing else "ok\n").encode(),
             )
         elif self.path == "/metrics":
-            registry = CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-            self._say(200, generate_latest(registry), CONTENT_TYPE_LATEST)
+            with self.one_at_a_time:
+                refresh(self.config)
+                registry = CollectorRegistry()
+                multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+                page = generate_latest(registry)
+            self._say(200, page, CONTENT_TYPE_LATEST)
         else:
             self._say(404, "no such page 没有此页; try /livez /readyz /metrics\n".encode())
 
@@ -72,6 +108,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--ready-fd", type=int, default=-1)
     arguments = parser.parse_args()
+    lifeline.end_with_parent()
     log = logs.start("console")
     config = configuration.load(arguments.config)
     host, _, port = config.console.bind.rpartition(":")

@@ -29,8 +29,8 @@ from gateway.release import Releaser
 from gateway.routes import Routes
 from gateway.smtp.pool import Pool
 from gateway.store.blobs import FolderBlobs
-from gateway.store.database import SqlStore, sqlite_engine
-from gateway.store.sealing import load_key
+from gateway.store.database import SqlStore
+from gateway.store.opening import open_in
 from gateway.treatments.sign import Signer, load_signer
 from scanners.attachments.cache import Cache
 from scanners.attachments.opener import AttachmentOpener
@@ -113,8 +113,7 @@ async def open_desk(config: Config, name: str) -> AsyncIterator[Desk]:
 
 async def open_store(config: Config) -> SqlStore:
     """The store alone: enough to look. Raises StoreUnavailable."""
-    state = config.gateway.state_dir
-    return await SqlStore.open(sqlite_engine(state / "state.db"), load_key(state / "keys" / "store.key"))
+    return await open_in(config.gateway.state_dir)
 
 
 @contextlib.asynccontextmanager

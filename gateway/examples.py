@@ -3,12 +3,25 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from gateway.config import Config
 from gateway.judge import Judge
-from gateway.loading import JudgeError, judge_version, load_dictionaries, load_ruleset
+from gateway.loading import (
+    JudgeError,
+    judge_version,
+    load_dictionaries,
+    load_ruleset,
+    registry_settings,
+    yara_source,
+)
 from gateway.oneshot import judge_here
 from policies import examples
+from scanners import registry
+from scanners.attachments.cache import Cache
+from scanners.attachments.opener import AttachmentOpener
+from scanners.attachments.poison import PoisonMemory
+from scanners.attachments.yara import compile_rules
 from scanners.base import scan
 from scanners.finding import Finding
 from scanners.message import Envelope, Message
@@ -32,7 +45,11 @@ def example_config(config: Config) -> Config:
 async def failures(config: Config) -> tuple[str, ...]:
     """A line per example that does not come out, with file and line. Raises JudgeError, DecoderError."""
     async with judge_here(example_config(config), None) as made:
-        outcome = await examples.run(made.ruleset, scan_with(made), made.version)
+        return await _outcome(made)
+
+
+async def _outcome(made: Judge) -> tuple[str, ...]:
+    outcome = await examples.run(made.ruleset, scan_with(made), made.version)
     return tuple(str(problem) for problem in outcome.problems)
 
 
@@ -46,10 +63,21 @@ def scan_with(made: Judge) -> examples.Scan:
     return run
 
 
-async def check(config: Config) -> str:
-    """All that a start would read, examples included. Raises JudgeError with a line per problem; gives the judge's version."""
-    problems = await failures(config)
+async def check(config: Config, decoders: Path | None = None) -> str:
+    """All that a start would read, examples included. Raises JudgeError with a line per problem; gives the judge's version.
+
+    ``decoders``: the socket of running decoders with this configuration's YARA rules; without it, some are started for this.
+    """
+    dictionaries = load_dictionaries(config)
+    ruleset = load_ruleset(config, dictionaries)
+    version = judge_version(config, dictionaries, ruleset)
+    if decoders is None:
+        problems = await failures(config)
+    else:
+        rules = compile_rules(yara_source(config)).version
+        opener = AttachmentOpener(decoders, rules, Cache(0), PoisonMemory({}))
+        scanners = registry.scanners(registry_settings(example_config(config)), dictionaries, None)
+        problems = await _outcome(Judge(scanners, opener, ruleset, version))
     if problems:
         raise JudgeError("\n".join(problems))
-    dictionaries = load_dictionaries(config)
-    return judge_version(config, dictionaries, load_ruleset(config, dictionaries))
+    return version

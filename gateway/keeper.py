@@ -25,7 +25,7 @@ from audit.log import RESERVE_BYTES, Log, LogDamaged, LogLocked, load_identity
 from audit.shard import BEGUN
 from audit.signer import Signer, load_secret
 from gateway import config as configuration
-from gateway import logs
+from gateway import lifeline, logs
 from gateway.config import Config
 from gateway.keeper_connection import Connection
 from gateway.keeper_verbs import handle
@@ -142,6 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gateway.keeper", description="Sealgate 审计日志进程 / audit log writer")
     parser.add_argument("--config", required=True, type=Path)
     arguments = parser.parse_args(argv)
+    lifeline.end_with_parent()
     log = logs.start("keeper")
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o077)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import config as configuration
-from gateway import logs
+from gateway import lifeline, logs
 from gateway.config import Config
 from gateway.courier import STOP_S, Courier, settle_down
 from gateway.custody import MAX_BATCH, Busy, Custody, CustodyUnavailable
@@ -168,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--ready-fd", type=int, default=-1)
     arguments = parser.parse_args(argv)
+    lifeline.end_with_parent()
     log = logs.start("queue")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import examples, loading, sockets
+from gateway import examples, lifeline, loading, sockets
 from gateway.config import Config
 from gateway.decoders import DecoderError, DecoderPool
-from gateway.metrics import RELOADS, UP
+from gateway.metrics import CHILD_RESTARTS, DECODER_RESTARTS, RELOADS, UP
+from gateway.smtp import shared_limits
 
 READY_S = 60.0
 """A process that is not ready by then has failed to start."""
@@ -29,6 +30,17 @@ BACKOFF_S = (0.2, 1.0, 5.0, 15.0, 30.0)
 """Pauses before starting a process again that keeps dying; the last one repeats."""
 STABLE_S = 60.0
 """A process that lived so long starts again at the first pause."""
+TROUBLED = 3
+"""Deaths in a row after which a process is said to be in trouble: in the log, in /readyz and by sealgate doctor."""
+KEEPER_EXITS = {
+    65: "the audit log or its keys are damaged; look with: sealgate audit verify 审计日志或密钥损坏",
+    75: "another process writes this log; is another sealgate serve running? 另一进程正在写入该日志",
+}
+"""What the keeper's exit status says (gateway.keeper)."""
+
+
+class StartFailed(RuntimeError):
+    """A process did not start; the text says which and what to do."""
 
 
 @dataclass(eq=False)
@@ -63,13 +75,19 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self.reloading = asyncio.Lock()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.held = -1
+        self.trouble = self.run_dir / "trouble"
 
     async def run(self) -> int:
-        """Serve until SIGTERM or SIGINT. Returns the exit status."""
+        """Serve until SIGTERM or SIGINT. Returns the exit status.
+
+        Raises StateInUse, StartFailed, DecoderError, JudgeError and OSError when it can't start; what had started is stopped by then.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn_task(self.reload()))
+        self.held = await lifeline.lock(self.config.gateway.state_dir)
         prepare_state(self.config)
         self.bound = sockets.bind_all(self.config.listeners, self.config.gateway.workers)
         drop_privileges(self.config.gateway.user, self.config.gateway.state_dir)
@@ -83,30 +101,47 @@ class Supervisor:
         finally:
             self.announce("stopping")
             await self._stop_all()
+            os.close(self.held)
         return 0
 
     # -- starting
 
     async def _start_all(self) -> None:
+        """Keeper and decoders come up beside the examples; nobody listens before the examples have come out right."""
         snapshot = self._snapshot(self.config)
+        rules = loading.prepare_rules(self.config)
         self.keeper = self._child("keeper", "gateway.keeper", snapshot, waits_ready=False)
         await self._start(self.keeper)
-        await self._keeper_answers()
         self.decoders = DecoderPool(
             self.run_dir / "decoder.sock",
             self.config.gateway.decoders,
-            rules=loading.prepare_rules(self.config),
+            rules=rules,
             text=self.config.gateway.attachment_text,
+            log=self._decoder_said,
         )
         await self.decoders.start()
+        await examples.check(self.config, self.run_dir / "decoder.sock")
+        await self._keeper_answers()
         self.workers = [self._worker(slot, snapshot) for slot in range(self.config.gateway.workers)]
-        await asyncio.gather(*(self._start(child) for child in self.workers))
-        self.others = [
+        self.others = self._beside(snapshot)
+        # All are waited for, so that none is being started while what has started is stopped again.
+        children = (*self.workers, *self.others)
+        results = await asyncio.gather(*(self._start(child) for child in children), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _beside(self, snapshot: Path) -> list[Child]:
+        """The processes beside the workers."""
+        return [
             self._child("queue", "gateway.queue", snapshot, waits_ready=False),
             self._child("console", "gateway.console", snapshot),
         ]
-        for child in self.others:
-            await self._start(child)
+
+    def _decoder_said(self, line: str) -> None:
+        if line.startswith("decoder "):
+            DECODER_RESTARTS.inc()
+        self.log.warning("decoders", extra={"fields": {"said": line}})
 
     def _worker(self, slot: int, snapshot: Path) -> Child:
         pairs = [(each.name, each.sockets[slot].fileno()) for each in self.bound]
@@ -122,32 +157,47 @@ class Supervisor:
         return Child(role, argv, tuple(fds), waits_ready)
 
     async def _start(self, child: Child) -> None:
-        """Start a process and wait until it says it is ready. Raises RuntimeError if it doesn't in time."""
+        """Start a process, wait until it says it is ready, and keep it. Raises StartFailed."""
+        await self._launch(child)
+        child.watcher = self._spawn_task(self._keep(child))
+
+    async def _launch(self, child: Child) -> None:
+        """One life of a process, up to its being ready. Raises StartFailed, and then it is dead."""
         read_end, write_end = os.pipe()
         argv = (*child.argv, f"--ready-fd={write_end}") if child.waits_ready else child.argv
         try:
             child.process = await asyncio.create_subprocess_exec(
-                *argv, pass_fds=(*child.fds, write_end), env=self._environment(), stdin=asyncio.subprocess.DEVNULL
+                *argv,
+                pass_fds=(*child.fds, write_end, self.held),
+                env=self._environment(),
+                stdin=asyncio.subprocess.DEVNULL,
             )
+        except OSError as error:
+            os.close(read_end)
+            raise StartFailed(f"{child.role}: {error}") from error
         finally:
             os.close(write_end)
-        child.watcher = self._spawn_task(self._watch(child))
         try:
             if child.waits_ready and not await _told_ready(read_end):
-                child.wanted = False
                 _signal(child, signal.SIGKILL)
-                raise RuntimeError(f"{child.role} did not start")
+                status = await child.process.wait()
+                raise StartFailed(
+                    f"{child.role} did not start (exit status {status}); its last log lines say why, see also: sealgate doctor "
+                    f"{child.role} 进程未能启动，原因见其日志，也可运行 sealgate doctor"
+                )
         finally:
             os.close(read_end)
         self.log.info("started", extra={"fields": {"child": child.role, "child_pid": child.process.pid}})
 
     async def _keeper_answers(self) -> None:
-        """Wait until the keeper's socket takes connections: it may be replaying the journal."""
+        """Wait until the keeper's socket takes connections: it may be replaying the journal. Raises StartFailed if it has ended."""
         path = str(self.run_dir / "keeper.sock")
         end = asyncio.get_running_loop().time() + READY_S
         while asyncio.get_running_loop().time() < end and not self.stopping.is_set():
-            if self.keeper and self.keeper.process and self.keeper.process.returncode is not None:
-                break
+            status = self.keeper.process.returncode if self.keeper and self.keeper.process else None
+            if status is not None:
+                why = KEEPER_EXITS.get(status, "its last log line says why 原因见其最后一行日志")
+                raise StartFailed(f"keeper ended with {status}: {why}")
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_unix_connection(path)
                 writer.close()
@@ -187,26 +237,46 @@ class Supervisor:
         task.add_done_callback(self.tasks.discard)
         return task
 
-    async def _watch(self, child: Child) -> None:
-        """Start a dead process again, with growing pauses, for as long as it is wanted."""
-        process = child.process
-        assert process is not None
+    async def _keep(self, child: Child) -> None:
+        """Start a dead process again, with growing pauses, for as long as it is wanted. An orderly exit nobody asked for is a death too."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        status = await process.wait()
-        if not child.wanted or self.stopping.is_set():
-            return
-        child.deaths = 0 if loop.time() - began > STABLE_S else child.deaths + 1
-        pause = BACKOFF_S[min(child.deaths, len(BACKOFF_S) - 1)]
-        self.log.error("died", extra={"fields": {"child": child.role, "status": status, "again_in_s": pause}})
-        await asyncio.sleep(pause)
-        while child.wanted and not self.stopping.is_set():
-            try:
-                await self._start(child)
+        while True:
+            assert child.process is not None
+            began = loop.time()
+            recovered = loop.call_later(STABLE_S, self._well, child)
+            status = await child.process.wait()
+            recovered.cancel()
+            while child.wanted and not self.stopping.is_set():
+                child.deaths = 1 if loop.time() - began > STABLE_S else child.deaths + 1
+                pause = BACKOFF_S[min(child.deaths, len(BACKOFF_S)) - 1]
+                self._died(child, status, pause)
+                await asyncio.sleep(pause)
+                if not child.wanted or self.stopping.is_set():
+                    return
+                began = loop.time()
+                try:
+                    await self._launch(child)
+                    break
+                except StartFailed:
+                    status = child.process.returncode if child.process.returncode is not None else -1
+            else:
                 return
-            except RuntimeError:
-                child.wanted = True
-                await asyncio.sleep(BACKOFF_S[-1])
+
+    def _died(self, child: Child, status: int, pause: float) -> None:
+        CHILD_RESTARTS.labels(child.role).inc()
+        self.log.error("died", extra={"fields": {"child": child.role, "status": status, "again_in_s": pause}})
+        if child.deaths < TROUBLED:
+            return
+        self.trouble.mkdir(mode=0o700, exist_ok=True)
+        (self.trouble / child.role).write_text(
+            f"{child.deaths} deaths in a row, the last with status {status}\n", "utf-8"
+        )
+        what = f"{child.role} keeps dying and its work is not done {child.role} 反复退出，其工作已停顿"
+        fields = {"child": child.role, "deaths": child.deaths, "status": status, "see": "sealgate doctor"}
+        self.log.critical(what, extra={"fields": fields})
+
+    def _well(self, child: Child) -> None:
+        (self.trouble / child.role).unlink(missing_ok=True)
 
     # -- reloading
 
@@ -251,12 +321,8 @@ class Supervisor:
             if each not in self.bound:
                 each.close()
         await self._stop(self.others)
-        self.others = [
-            self._child("queue", "gateway.queue", snapshot, waits_ready=False),
-            self._child("console", "gateway.console", snapshot),
-        ]
-        for child in self.others:
-            await self._start(child)
+        self.others = self._beside(snapshot)
+        await asyncio.gather(*(self._start(child) for child in self.others))
 
     def _rebind(self, config: Config, old: tuple[sockets.Bound, ...]) -> tuple[sockets.Bound, ...]:
         """Sockets that stay are kept, with their waiting connections; only new ones are bound."""
@@ -327,8 +393,12 @@ def prepare_state(config: Config) -> None:
         left.unlink(missing_ok=True)
     for folder in (state / "run").glob("policies-*"):
         shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(state / "run" / "metrics", ignore_errors=True)
-    (state / "run" / "metrics").mkdir(mode=0o700)
+    shared_limits.create(state / "run" / "limits", os.urandom(shared_limits.SALT_BYTES))
+    shutil.rmtree(state / "run" / "trouble", ignore_errors=True)
+    (state / "run" / "metrics").mkdir(mode=0o700, exist_ok=True)
+    for left in (state / "run" / "metrics").glob("*.db"):
+        if not left.stem.endswith(f"_{os.getpid()}"):  # ours are open already
+            left.unlink(missing_ok=True)
 
 
 def drop_privileges(user: str, state: Path) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import loading, logs, pipeline, schedule
+from gateway import lifeline, loading, logs, pipeline, schedule
 from gateway.chores import Chore, doing
 from gateway.config import Config
 from gateway.context.gather import Gatherer
@@ -29,6 +29,7 @@ from gateway.smtp.limits import WorkerLimits
 from gateway.smtp.parameters import Capabilities
 from gateway.smtp.pool import Pool
 from gateway.smtp.server import Server, server_context
+from gateway.smtp.shared_limits import SharedClientLimits
 from gateway.smtp.users import UsersFile
 from scanners.attachments.cache import Cache
 from scanners.attachments.opener import AttachmentOpener
@@ -119,7 +120,16 @@ async def serve(
         sessions = SessionLog(desk.recorder, now, ids, log)
         stack.push_async_callback(sessions.close)
         receiver = pipeline.Pipeline(parts)
-        limits, answered = WorkerLimits.of(config.limits, time.monotonic), Answered(time.monotonic)
+        clients = SharedClientLimits(
+            state / "run" / "limits",
+            config.limits.connections_per_client,
+            config.limits.messages_per_minute,
+            time.monotonic,
+            config.limits.refusals_per_client,
+        )
+        stack.callback(clients.close)
+        limits = WorkerLimits.of(config.limits, time.monotonic, clients)
+        answered = Answered(time.monotonic)
         capabilities = offered(config, hops, pool)
         servers = [
             Server(
@@ -157,6 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--listener", action="append", default=[], metavar="NAME=FD")
     parser.add_argument("--ready-fd", type=int, default=-1)
     arguments = parser.parse_args(argv)
+    lifeline.end_with_parent()
     log = logs.start("worker")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     config = configuration.load(arguments.config)

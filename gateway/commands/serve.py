@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import examples, loading, logs
-from gateway.supervisor import Supervisor
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,15 +25,30 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check everything, then serve."""
+    """Serve. Exit status 0: stopped in order; 1: could not start; 2: the configuration or the rules are wrong."""
     config = configuration.load(arguments.config)
+    # The metrics library looks at this when it is first imported, which the supervisor does.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_folder(config.gateway.state_dir))
+    from gateway import lifeline, loading, logs
+    from gateway.decoders import DecoderError
+    from gateway.supervisor import StartFailed, Supervisor
+
     log = logs.start("supervisor")
     try:
-        asyncio.run(examples.check(config))
         return asyncio.run(Supervisor(arguments.config, config, log, _announce).run())
-    except (loading.JudgeError, OSError, KeyError) as error:
+    except (lifeline.StateInUse, StartFailed, DecoderError, OSError) as error:
+        print(f"cannot start 无法启动: {error}", file=sys.stderr)
+        return 1
+    except (loading.JudgeError, KeyError) as error:
         print(f"cannot start 无法启动: {error}", file=sys.stderr)
         return 2
+
+
+def metrics_folder(state: Path) -> Path:
+    """Where all processes count; made before the first of them does. Raises OSError."""
+    folder = state / "run" / "metrics"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def _announce(state: str) -> None:

@@ -4,6 +4,7 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gateway.config import Limits
 
@@ -40,8 +41,36 @@ def client_key(address: str) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False))
 
 
+class Clients(Protocol):
+    """What each client network has used lately. Every implementation runs tests/contracts/test_limits.py."""
+
+    def connect(self, key: str) -> bool:
+        """One more connection of this client; False when it has too many, or was refused too often (then it isn't counted)."""
+        ...
+
+    def disconnect(self, key: str) -> None:
+        """A connection that ``connect`` allowed has ended."""
+        ...
+
+    def message(self, key: str) -> bool:
+        """One more message; False when the client's minute is used up."""
+        ...
+
+    def may_authenticate(self, key: str) -> bool:
+        """False when this client failed too often of late."""
+        ...
+
+    def authentication_failed(self, key: str) -> None:
+        """Count a failed login."""
+        ...
+
+    def refused(self, key: str) -> None:
+        """Count a refusal."""
+        ...
+
+
 class ClientLimits:
-    """What each client has used lately, for this worker. ``clock`` is monotonic seconds; 0 in a limit means no limit."""
+    """Clients in the memory of one process: for tests and a worker run alone. ``clock`` is monotonic seconds; 0 means no limit."""
 
     def __init__(
         self,
@@ -183,15 +212,18 @@ class WorkerLimits:
     """What all listeners of one worker share. ``connections`` is the most at once, ``open`` how many there are."""
 
     connections: int
-    clients: ClientLimits
+    clients: Clients
     budget: Budget
     open: int = field(default=0)
 
     @classmethod
-    def of(cls, limits: Limits, clock: Callable[[], float]) -> "WorkerLimits":
-        """Compile the configuration. ``clock`` is monotonic seconds."""
+    def of(cls, limits: Limits, clock: Callable[[], float], clients: Clients | None = None) -> "WorkerLimits":
+        """Compile the configuration. ``clock`` is monotonic seconds; ``clients`` the node's table, else this process counts alone."""
         return cls(
             limits.connections,
-            ClientLimits(limits.connections_per_client, limits.messages_per_minute, clock),
+            clients
+            or ClientLimits(
+                limits.connections_per_client, limits.messages_per_minute, clock, limits.refusals_per_client
+            ),
             Budget(limits.inflight_mb * 1_000_000),
         )

@@ -96,7 +96,7 @@ async def test_metrics_tell_of_every_process(stage: Stage) -> None:
     assert values['sealgate_reloads_total{result="done"}'] == "1.0"
     assert values['sealgate_sessions_total{listener="outbound"}'] == "2.0"
     assert values['sealgate_messages_total{direction="outbound",outcome="relayed"}'] == "1.0"
-    assert values['sealgate_deliveries{state="awaiting_approval"}'] == "1.0"
+    assert values['sealgate_deliveries{state="awaiting-approval"}'] == "1.0"
     assert float(values["sealgate_log_events"]) >= 4
     assert float(values["sealgate_log_checkpoint_age_seconds"]) >= 0
     assert any(name.startswith("sealgate_rule_matches_total") for name in values)
