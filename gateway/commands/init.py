@@ -9,7 +9,7 @@ TEMPLATE = """# Sealgate 信关. Check with: sealgate check --config THIS_FILE
 [gateway]
 hostname = "{hostname}"            # in our greeting and Received fields 本网关的主机名
 local_domains = ["{domain}"]       # whose mail is ours 本公司域名
-state_dir = "state"                # log, held mail, keys 状态目录
+state_dir = "{state}"                # log, held mail, keys 状态目录
 mode = "monitor"                   # judge and log, deliver everything; then "enforce" 先观察，后执行
 trusted_hops = []                  # load balancers or relays whose PROXY/XCLIENT word is believed
 
@@ -51,6 +51,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("--domain", default="corp.example", help="your mail domain 公司邮箱域名")
     parser.add_argument("--hostname", default="", help="this gateway's name; default gw.DOMAIN 本机主机名")
     parser.add_argument("--server", default="127.0.0.1:25", help="host:port of your mail server 邮件服务器")
+    parser.add_argument("--state", default="state", help="state folder, relative to the file 状态目录")
     parser.add_argument("--cert", default="", help="PEM certificate chain for STARTTLS 证书")
     parser.add_argument("--key", default="", help="its PEM key 私钥")
     parser.set_defaults(run=run)
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         hostname=arguments.hostname or f"gw.{arguments.domain}",
         domain=arguments.domain,
         server=arguments.server,
+        state=arguments.state,
         tls=tls,
     )
     try:
