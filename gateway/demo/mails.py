@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from typing import Any
 
 import dkim
 import zxingcpp
@@ -132,8 +133,9 @@ def roster(identifier: str) -> bytes:
 
 def code_pdf(text: str) -> bytes:
     """A PDF with nothing in it but a QR code."""
-    pixels = memoryview(zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode).to_image(scale=6))
-    picture = Image.frombytes("L", (pixels.shape[1], pixels.shape[0]), bytes(pixels))
+    drawn: Any = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode).to_image(scale=6)
+    height, width = drawn.shape
+    picture = Image.frombytes("L", (width, height), bytes(memoryview(drawn)))
     buffer = io.BytesIO()
     picture.save(buffer, "PDF")
     return buffer.getvalue()
