@@ -7,7 +7,7 @@ from scanners.attachments import biff, macros, xml
 from scanners.attachments.codes import EMBEDDED, ENCRYPTED, MACRO, TEMPLATE
 from scanners.attachments.reading import Note, Reading, UnreadableContent
 from scanners.attachments.sheet import Sheets
-from scanners.attachments.zips import Entry, directory, extract
+from scanners.attachments.zips import Entry, Locked, directory, extract
 
 _MEDIA = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".svg")
 
@@ -24,6 +24,8 @@ def read_ooxml(data: bytes, reading: Reading) -> None:
         reading.budget.entry()
         try:
             _ooxml_member(data, entry, reading, sheets)
+        except Locked:
+            reading.note(Note(ENCRYPTED, "encrypted member of a document", about="ooxml"))
         except UnreadableContent as error:
             broken.append(error.reason)
     sheets.rest(reading)
@@ -118,6 +120,7 @@ def _relations(content: bytes, reading: Reading) -> None:
 
 def read_odf(data: bytes, reading: Reading) -> None:
     """content.xml, styles.xml (headers and footers), meta.xml, settings left out; pictures and objects as members."""
+    broken: list[str] = []
     for entry in directory(data).entries:
         name = entry.name.lower()
         if (
@@ -127,15 +130,28 @@ def read_odf(data: bytes, reading: Reading) -> None:
         ):
             continue
         reading.budget.entry()
-        content = extract(data, entry, reading)
-        if name == "meta-inf/manifest.xml":
-            if b"encryption-data" in content:
-                reading.note(Note(ENCRYPTED, "encrypted OpenDocument", about="odf"))
+        try:
+            if not _odf_member(name, entry, extract(data, entry, reading), reading):
                 return
-            continue
-        if name.startswith("basic/") and name.endswith(".xml") and b"module" in content:
-            reading.note(Note(MACRO, "Basic macros", about="basic"))
-        if name.endswith(".xml"):
-            xml.say_text(content, reading, separate=name == "meta.xml")
-        elif not name.endswith(".rdf"):
-            reading.member(entry.name.rpartition("/")[2], content, "")
+        except Locked:
+            reading.note(Note(ENCRYPTED, "encrypted member of a document", about="odf"))
+        except UnreadableContent as error:
+            broken.append(error.reason)
+    if broken:
+        raise UnreadableContent(f"{len(broken)} members: {broken[0]}")
+
+
+def _odf_member(name: str, entry: Entry, content: bytes, reading: Reading) -> bool:
+    """Read one member; False when it says that the others are encrypted."""
+    if name == "meta-inf/manifest.xml":
+        if b"encryption-data" not in content:
+            return True
+        reading.note(Note(ENCRYPTED, "encrypted OpenDocument", about="odf"))
+        return False
+    if name.startswith("basic/") and name.endswith(".xml") and b"module" in content:
+        reading.note(Note(MACRO, "Basic macros", about="basic"))
+    if name.endswith(".xml"):
+        xml.say_text(content, reading, separate=name == "meta.xml")
+    elif not name.endswith(".rdf"):
+        reading.member(entry.name.rpartition("/")[2], content, "")
+    return True

@@ -49,7 +49,13 @@ class Sheets:
     """The shared strings of an xlsb."""
 
     def share(self, content: bytes, reading: Reading) -> None:
-        """Take in sharedStrings.xml."""
+        """Take in sharedStrings.xml; what came before a fault in it is kept."""
+        try:
+            self._share(content, reading)
+        finally:
+            self.used.extend(bytes(len(self.shared) - len(self.used)))
+
+    def _share(self, content: bytes, reading: Reading) -> None:
         if _plain(content, b"<sst"):
             for number, piece in enumerate(content.split(b"<si>")[1:]):
                 if number & 0xFFFF == 0:
@@ -62,7 +68,6 @@ class Sheets:
                 self.shared.append(_stripped(piece.partition(b"</si>")[0]))
         else:
             self._share_slowly(content, reading)
-        self.used = bytearray(len(self.shared))
 
     def _share_slowly(self, content: bytes, reading: Reading) -> None:
         pieces: list[str] = []

@@ -209,7 +209,7 @@ def read(data: bytes, reading: Reading) -> None:
             continue
         try:
             content = extract(data, entry, reading)
-        except _Locked:
+        except Locked:
             locked += 1
             reading.note(Note(ENCRYPTED, "encrypted member of a zip", about="zip"))
             _label_only(entry, reading)
@@ -237,7 +237,7 @@ def _label_only(entry: Entry, reading: Reading) -> None:
         )
 
 
-class _Locked(Exception):
+class Locked(Exception):
     """No candidate opens it."""
 
 
@@ -247,7 +247,7 @@ def extract(data: bytes, entry: Entry, reading: Reading) -> bytes:
     Raises:
         UnreadableContent: method unknown or stream broken at its start.
         LimitReached: a bound of the budget.
-        _Locked: encrypted, and no candidate fits.
+        Locked: encrypted, and no candidate fits.
     """
     packed = data[entry.data : entry.data + entry.packed]
     method = entry.method
@@ -255,7 +255,7 @@ def extract(data: bytes, entry: Entry, reading: Reading) -> bytes:
         packed, method = _unlock(packed, entry, reading)
     out = inflate(packed, method, reading)
     if entry.encrypted and zlib.crc32(out) != entry.crc and entry.method != 99:
-        raise _Locked
+        raise Locked
     return out
 
 
@@ -272,7 +272,7 @@ def _unlock(packed: bytes, entry: Entry, reading: Reading) -> tuple[bytes, int]:
         )
         method = entry.method
     if opened is None:
-        raise _Locked
+        raise Locked
     reading.note(Note(DECRYPTED, "opened with a password from the mail", about="zip"))
     return opened, method
 

@@ -415,3 +415,40 @@ _DOCX, _XLSX = _word(), _shared()
 def test_a_cell_that_points_nowhere_is_empty() -> None:
     sheets = Sheets(["a"], bytearray(1))
     assert [sheets.lookup(index) for index in ("0", "7", "x", b"0")] == ["a", "", "", "a"]
+
+
+def _with_locked(data: bytes) -> bytes:
+    """The same file with one more member, which claims to be encrypted and is read before most others."""
+    changed = bytearray(_changed(data, aaa_DOT_xml=b"<a>xxxxxxxxxxxxxxxxxxxx</a>"))
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = changed.rfind(mark, 0, changed.rfind(b"aaa.xml") if mark[2] == 1 else changed.find(b"aaa.xml"))
+        changed[at + flags] |= 1
+    return bytes(changed)
+
+
+def test_one_encrypted_member_does_not_hide_the_others(engine: YaraEngine) -> None:
+    seen = look(engine, "a.docx", _with_locked(_word()))
+    assert "content.encrypted" in seen.codes
+    assert CN_ID in seen.text()
+    assert "作者王" in seen.text()
+
+
+def test_shared_strings_before_a_fault_in_them_are_read(engine: YaraEngine) -> None:
+    broken = (
+        f'<x:sst xmlns:x="urn:x"><x:si><x:t>{CN_ID}</x:t></x:si><x:si><x:t>only shared</x:t></x:si><x:broken'.encode()
+    )
+    seen = look(engine, "a.xlsx", _changed(_shared(), xl__sharedStrings_DOT_xml=broken))
+    assert "content.unreadable" in seen.codes
+    assert CN_ID in seen.text()
+    assert "only shared" in seen.text()
+
+
+def test_a_broken_member_of_an_open_document_does_not_hide_the_others(engine: YaraEngine) -> None:
+    members = {
+        "mimetype": "application/vnd.oasis.opendocument.text",
+        "META-INF/manifest.xml": "<m/>",
+        "content.xml": "<a><b>",
+    }
+    seen = look(engine, "a.odt", zipped(members | {"styles.xml": f"<p>{CN_ID}</p>"}))
+    assert "content.unreadable" in seen.codes
+    assert CN_ID in seen.text()
