@@ -29,6 +29,7 @@ ROOTS = {
     "gateway/keeper.py": "composition root of the keeper",
     "gateway/supervisor.py": "composition root of a gateway: says which variables children inherit",
     "gateway/console.py": "composition root of the console: the age of a file is compared with its clock",
+    "gateway/checkup.py": "what `sealgate doctor` looks at: this machine's clock is one of the things checked",
     "gateway/unsealing.py": "composition of commands that open sealed fields",
     "gateway/demo/mails.py": "dates the demo's letters as a mail program does",
     "gateway/demo/stage.py": "starts a gateway as a shell does, in this environment",
@@ -39,6 +40,7 @@ ROOTS = {
 REGEXES = {
     "gateway/smtp/addresses.py": "constant patterns over command lines of at most 2 kB",
     "gateway/commands/find.py": "splits an operator's --since",
+    "scanners/numbers.py": "constant runs of ASCII digits, no alternatives",
     "scanners/text.py": "constant, character classes without nesting: linear in the text",
     "scanners/normalise.py": "constant character classes, one at a time",
     "scanners/authentication/results.py": "constant pattern for field names",
