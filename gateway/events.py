@@ -64,6 +64,9 @@ def decided(
         "steps": [[name, round(began, 2), round(took, 2), note] for name, began, took, note in steps],
         "tls": envelope.tls,
     }
+    meant = max(each.disposition for _, each in judged.decisions)
+    if meant > decision.disposition:  # monitor mode: what would have happened
+        public["would"] = OUTCOMES[meant]
     kept = all(reason.keep_content for reason in decision.reasons)
     if not kept:
         public["content"] = "not-kept"

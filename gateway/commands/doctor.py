@@ -1,15 +1,15 @@
-"""sealgate doctor: is the DNS of our own domains in order? One check a function; ports, TLS, clock and disk join the list the same way."""
+"""sealgate doctor: is this gateway in order, and the DNS of our own domains? Checks of the machine are gateway.checkup's."""
 
 import argparse
 import asyncio
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from gateway import checkup
 from gateway import config as configuration
+from gateway.checkup import Check, Health
 from gateway.config import Config
 from scanners.authentication import keys, spf
 from scanners.authentication.domains import to_ascii
@@ -22,41 +22,25 @@ TIMEOUT_S = 60.0
 """For all checks of all domains."""
 
 
-class Health(StrEnum):
-    """How a check came out."""
-
-    GOOD = "good"
-    REMARK = "remark"
-    WRONG = "wrong"
-
-
 SIGNS = {Health.GOOD: "✓", Health.REMARK: "!", Health.WRONG: "✗"}
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at, in both languages; ``advice`` says what to do."""
-
-    subject: str
-    health: Health
-    zh: str
-    en: str
-    advice: str = ""
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "doctor",
-        help="is the DNS of our own domains in order? 检查本单位域名的邮件 DNS",
-        description="MX, SPF, DKIM and DMARC of our own domains, as the world sees them.\n"
-        "从外部视角检查本单位域名的 MX、SPF、DKIM 与 DMARC。",
+        help="is everything in order? 体检：配置、端口、证书、时钟、磁盘、进程、下一跳与 DNS",
+        description="Rules, ports, certificates, clock, disk, processes, log, clamd and next hops of this gateway;\n"
+        "MX, SPF, DKIM and DMARC of our own domains, as the world sees them. Changes nothing.\n"
+        "检查本机的策略、端口、证书、时钟、磁盘、进程、日志、clamd 与下一跳；\n"
+        "并从外部视角检查本单位域名的 MX、SPF、DKIM 与 DMARC。不作任何更改。",
         epilog="examples 示例:\n  sealgate doctor --config sealgate.toml\n"
         "  sealgate doctor --domain example.com --selector mail --dns 127.0.0.1:5353",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, default=Path("sealgate.toml"), help="configuration file 配置文件")
     parser.add_argument("--domain", action="append", default=[], help="check this instead of local_domains 指定域名")
+    parser.add_argument("--no-dns", action="store_true", help="look at this machine only 只检查本机")
     parser.add_argument("--selector", default="", help="DKIM selector to look for DKIM 选择器")
     parser.add_argument("--dns", action="append", default=[], metavar="ADDRESS:PORT", help="DNS server DNS 服务器")
     parser.set_defaults(run=run)
@@ -75,12 +59,22 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"sealgate doctor: {error}", file=sys.stderr)
         return 2
-    checks = asyncio.run(examine(resolver, domains, selector))
+    checks = asyncio.run(_everything(config, resolver, () if arguments.no_dns else domains, selector))
     for check in checks:
         print(f"{SIGNS[check.health]} {check.subject}: {check.en} {check.zh}")
         if check.advice:
             print(f"    → {check.advice}")
+    wrong = sum(check.health is Health.WRONG for check in checks)
+    remarks = sum(check.health is Health.REMARK for check in checks)
+    print(
+        f"{len(checks)} checks, {wrong} wrong, {remarks} remarks 共 {len(checks)} 项，{wrong} 项有误，{remarks} 项提示"
+    )
     return 1 if any(check.health is Health.WRONG for check in checks) else 0
+
+
+async def _everything(config: Config | None, resolver: Resolver, domains: Sequence[str], selector: str) -> list[Check]:
+    """This machine if a configuration was read, then the DNS of the domains."""
+    return [*(await checkup.examine(config) if config else ()), *await examine(resolver, domains, selector)]
 
 
 async def examine(resolver: Resolver, domains: Sequence[str], selector: str) -> list[Check]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from audit.event import Event
 from gateway import config as configuration
@@ -268,6 +269,18 @@ async def test_a_scanner_that_crashes_is_a_finding(house: House) -> None:
     await house.receive(subject("hello", b"crash"))
     findings = house.recorder.events[0].public["findings"]
     assert {"code": "scanner.failed", "count": 1, "about": "words"} in findings  # type: ignore[operator]
+
+
+async def test_what_matched_and_what_failed_is_counted(house: House) -> None:
+    def value(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    matches = value("sealgate_rule_matches_total", rule="hold-it")
+    failures = value("sealgate_scanner_failures_total", scanner="words")
+    await house.receive(subject("HOLD"))
+    await house.receive(subject("HOLD", b"crash"), id="01KAMZ3W8Q0000000000000M02")
+    assert value("sealgate_rule_matches_total", rule="hold-it") == matches + 1
+    assert value("sealgate_scanner_failures_total", scanner="words") == failures + 1
 
 
 async def test_a_loop_ends(house: House) -> None:
