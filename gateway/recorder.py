@@ -47,6 +47,9 @@ GREETING_S = 1.0
 REQUEST_BYTES = 1024 * 1024
 """Bytes of events in one request; more waits for the next."""
 REQUEST_EVENTS = 1000
+GATHER_S = 0.002
+"""While an answer is outstanding, what comes within this goes in one request: a commit costs the same for one event and for ten.
+A message that is alone never waits for it."""
 RETENTION = "smtp"
 _Answered = TypeVar("_Answered", bound=Base)
 
@@ -250,7 +253,10 @@ class SocketRecorder:
         self._waiting.append(group)
         if not self._scheduled:
             self._scheduled = True
-            loop.call_soon(self._flush)
+            if self._sent:
+                loop.call_later(GATHER_S, self._flush)
+            else:
+                loop.call_soon(self._flush)
         if self._sweeper is None:
             self._sweeper = loop.call_later(self._patience_s, self._sweep)
         return await group.answer
