@@ -2,8 +2,7 @@
 
 import ipaddress
 from collections.abc import Sequence
-from datetime import datetime
-from email.utils import format_datetime
+from datetime import UTC, datetime
 
 from scanners.message import Envelope, Header
 
@@ -11,6 +10,9 @@ MAX_RECEIVED = 50
 """More fields than this is a loop (RFC 5321 6.3 says at least 100 hops must not be needed; architecture section 4 says 50)."""
 MAX_OWN_RECEIVED = 3
 """So many fields of our own mean that our next hop sends to us."""
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -27,8 +29,15 @@ def received(envelope: Envelope, hostname: str, at: datetime) -> bytes:
     if len(envelope.recipients) == 1 and (envelope.smtputf8 or envelope.recipients[0].address.isascii()):
         lines.append(f" for <{envelope.recipients[0].address}>")
     lines[-1] += ";"
-    lines.append(f" {format_datetime(at)}")
+    lines.append(f" {date(at)}")
     return ("Received: " + "\r\n".join(lines) + "\r\n").encode("utf-8", "replace")
+
+
+def date(at: datetime) -> str:
+    """A time as RFC 5322 3.3 writes it, in UTC; the standard library's way takes six times as long."""
+    at = at.astimezone(UTC)
+    clock = f"{at.hour:02d}:{at.minute:02d}:{at.second:02d}"
+    return f"{DAYS[at.weekday()]}, {at.day:02d} {MONTHS[at.month - 1]} {at.year:04d} {clock} +0000"
 
 
 def _token(helo: str) -> str:
