@@ -214,7 +214,9 @@ class Supervisor:
             for key, value in os.environ.items()
             if key in ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "PYTHONPATH")
         }
-        return {**kept, "PYTHONUTF8": "1", "PROMETHEUS_MULTIPROC_DIR": str(self.run_dir / "metrics")}
+        # Large mail is read in threads; by default each thread would keep an arena of its own with what it once needed.
+        ours = {"MALLOC_ARENA_MAX": "2", "PROMETHEUS_MULTIPROC_DIR": str(self.run_dir / "metrics")}
+        return {**kept, "PYTHONUTF8": "1", **ours}
 
     def _snapshot(self, config: Config) -> Path:
         """What was validated, as the children will read it. A crash here leaves the old snapshot in use: the new one has a new name."""
