@@ -222,19 +222,19 @@ class Killer:
             await until(ready)
             assert len(self.load.under_way) >= IN_FLIGHT
             self.hits[where] += 1
-            await self.kill(victim)
+            await self.kill(victim, lock)
         finally:
             self.load.pause.set()
             self.dns.silent = False
             self.server.gate.set()
             if lock is not None:
-                lock.rollback()
                 lock.close()
             for pid in stopped:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
-    async def kill(self, victim: str) -> None:
+    async def kill(self, victim: str, lock: sqlite3.Connection | None) -> None:
+        """SIGKILL, and wait until the dead are replaced; the store is let go first, since a start writes to it."""
         process = self.stage.process
         assert process is not None
         if victim == "everything":
@@ -243,12 +243,16 @@ class Killer:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             await process.wait()
+            if lock is not None:
+                lock.rollback()
             (self.stage.folder / "gateway.log").unlink()
             await self.stage.start_gateway()
             return
         old = of(self.stage, victim)
         for pid in old:
             os.kill(pid, signal.SIGKILL)
+        if lock is not None:
+            lock.rollback()
         await until(lambda: len(set(of(self.stage, victim)) - set(old)) >= len(old))
 
 
