@@ -104,7 +104,7 @@ def _labelled(content: bytes, codec: str) -> Decoded:
         return Decoded(_lenient(content, codec), codec, content.decode("latin-1"), "utf7")
     if codec == "cp1252":  # the default of careless software: Chinese bytes under this label are common
         guess = _guess(content)
-        return Decoded(content.decode("cp1252", "replace"), codec, guess.text if not guess.trouble else "")
+        return Decoded(content.decode("cp1252", "replace"), codec, _all_of(guess))
     try:
         text = content.decode(codec)
     except UnicodeError:
@@ -122,7 +122,14 @@ def _misfit(content: bytes, codec: str) -> Decoded:
         except UnicodeDecodeError:
             pass  # neither table has it: fall through to the guess below
     guess = _guess(content)
-    return _judge(_lenient(content, codec), codec, content, "" if guess.trouble else guess.text)
+    return _judge(_lenient(content, codec), codec, content, _all_of(guess))
+
+
+def _all_of(guess: Decoded) -> str:
+    """Every reading that a guess holds; nothing when it made no sense of the bytes. Big5 without a label is GB18030 as well."""
+    if guess.trouble:
+        return ""
+    return f"{guess.text}\n{guess.other}" if guess.other else guess.text
 
 
 def _judge(text: str, codec: str, content: bytes, other: str = "") -> Decoded:

@@ -87,6 +87,13 @@ class Part:
     sha256: str = ""
     size: int = 0
     is_body: bool = False
+    charset: str = ""
+    """The charset parameter of its Content-Type."""
+
+    @property
+    def labelled(self) -> str:
+        """``declared`` with its charset, if it has one."""
+        return f"{self.declared}; charset={self.charset}" if self.charset else self.declared
 
 
 @dataclass(frozen=True)

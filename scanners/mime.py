@@ -128,6 +128,7 @@ def _leaf(draft: _Draft, leaf: Leaf, path: str) -> None:
             seen,
             size=len(content),
             is_body=body,
+            charset=leaf.parameters.first("charset"),
         )
     )
     if leaf.media.startswith("text/") or read:

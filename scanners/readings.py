@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from scanners.charset import decode
 from scanners.normalise import Normalised, normalise
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def readings(message: "Message") -> tuple[Reading, ...]:
     names += [part.filename for part in message.parts if part.filename]
     if names:
         found.append(Reading(None, Place.HEADER, normalise(_SEPARATOR.join(names))))
+    doubtful = [decode(header.raw).other for header in message.headers if not header.raw.isascii()]
+    if any(doubtful):  # 8-bit without a label: Big5 reads as GB18030 too
+        found.append(Reading(None, Place.HEADER, normalise(_SEPARATOR.join(doubtful))))
     bodies = set()
     for part in message.parts:
         if part.is_body:

@@ -6,7 +6,6 @@ from urllib.parse import unquote, urlsplit
 
 from scanners import charset, text
 from scanners.base import Result, Stage
-from scanners.encoded import parameters
 from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.impersonation import registered, unicode_domain
 from scanners.message import Message
@@ -72,7 +71,7 @@ class UrlScanner:
         for part in message.parts:
             held: list[text.Link] = []
             if part.media_type == "text/html" and part.content:
-                label = parameters(part.declared.encode()).first("charset") or text.declared_charset(part.content)
+                label = part.charset or text.declared_charset(part.content)
                 source = charset.decode(part.content[: 1024 * 1024], label).text
                 held, more = (
                     text.links(source) if "href" in source or "HREF" in source or "Href" in source else ([], False)

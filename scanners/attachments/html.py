@@ -59,13 +59,9 @@ def may_smuggle(content: bytes) -> bool:
 
 def read(data: bytes, reading: Reading) -> None:
     """Text as seen and as hidden, then links; smuggling is looked for in the source."""
-    from scanners.text import declared_charset, links
+    from scanners.text import links
 
-    source, other = decoded(data, reading)
-    if not reading.declared and declared_charset(data):
-        from scanners import charset
-
-        source = charset.decode(data, declared_charset(data)).text
+    source, other = decoded(data, reading, text.declared_charset(data))
     _smuggling(source, reading)
     page = text.read(source[:MAX_HTML])
     reading.say(page.visible)

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scanners.attachments import filetype, zips
+from scanners.attachments import filetype, plain, zips
 from scanners.attachments.budget import MAX_DEPTH, MAX_TEXT, Budget, LimitReached
 from scanners.attachments.codes import (
     AMBIGUOUS,
@@ -124,7 +124,9 @@ class Inspection:
             reading.note(note)
 
     def _read(self, reading: Reading, place: _Place, content: bytes, kind: Kind, digest: str) -> None:
-        reader: Reader | None = reader_for(kind)
+        reader: Reader | None = reader_for(kind) or (
+            plain.read if plain.labelled_unlike_text(reading.declared) else None
+        )
         if reader is None:
             opaque = kind.media_type.startswith(filetype.OPAQUE) or kind.media_type in NATIVE or not content
             if not opaque:

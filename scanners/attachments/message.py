@@ -27,4 +27,4 @@ def read(data: bytes, reading: Reading) -> None:
             reading.say(part.text)
         if part.content and not part.is_body:
             reading.budget.unpacked(len(part.content))
-            reading.member(part.filename or f"part-{part.path}", part.content, part.declared)
+            reading.member(part.filename or f"part-{part.path}", part.content, part.labelled)

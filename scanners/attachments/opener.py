@@ -158,7 +158,7 @@ class AttachmentOpener:
         for subject in subjects:
             part = subject.part
             job_parts.append(
-                JobPart(clip(part.path), clip(part.declared), clip(part.filename), offset, len(part.content))
+                JobPart(clip(part.path), clip(part.labelled), clip(part.filename), offset, len(part.content))
             )
             offset += len(part.content)
         job = Job(tuple(job_parts), words, int(limit * 800))
@@ -183,7 +183,7 @@ class AttachmentOpener:
         raise DecodersBusy("decoders end before they take a job")
 
     def _key(self, subject: _Subject) -> Key:
-        return Key(subject.sha256, subject.part.filename, subject.part.declared, self.version)
+        return Key(subject.sha256, subject.part.filename, subject.part.labelled, self.version)
 
 
 def needs_opening(part: Part) -> bool:

@@ -1,6 +1,7 @@
 """PDF: text by pdf_oxide with pdfium behind it, links, forms, attachments, active content, and QR codes on its pages."""
 
 import zlib
+from itertools import islice
 from typing import Any
 
 import re2
@@ -19,6 +20,8 @@ MAX_DRAWN = 4
 """Pages drawn whole for codes that are not pictures."""
 MAX_STRUCTURE = 32_000_000
 """Bytes of object streams unpacked to look for actions."""
+MAX_BOOKMARKS = 2_000
+"""Titles in the outline that are read; one page of a standard has a few."""
 _DRAW_SCALE = 1.4
 """100 dpi: a module of a code two centimetres wide is then three pixels."""
 _TRIES = 24
@@ -51,6 +54,7 @@ def read(data: bytes, reading: Reading) -> None:
     if document is None:
         return
     try:
+        _bookmarks(document, reading)
         pages = _text(data, document, reading)
         _attachments(document, reading)
         _codes(document, pages, reading)
@@ -152,6 +156,20 @@ def _text(data: bytes, document: Any, reading: Reading) -> list[int]:
     if len(document) > MAX_PAGES:
         raise LimitReached("pages", MAX_PAGES)
     return lengths
+
+
+def _bookmarks(document: Any, reading: Reading) -> None:
+    """Say the outline: a viewer shows it beside the pages. An outline that goes round in a circle ends at the bound."""
+    import pypdfium2
+
+    titles: list[str] = []
+    try:
+        for entry in islice(document.get_toc(), MAX_BOOKMARKS):
+            titles.append(entry.get_title())
+            reading.budget.tick()
+    except (pypdfium2.PdfiumError, ValueError, UnicodeError):
+        reading.note(Note(UNREADABLE, "outline not read", about="pdf", severity=Severity.LOW))
+    reading.say("\n".join(titles))
 
 
 def _quick_text(data: bytes, pages: int, reading: Reading) -> list[int]:

@@ -15,6 +15,12 @@ def declared_charset(declared: str) -> str:
     return rest.split(";")[0].strip().strip("\"'") if found else ""
 
 
+def labelled_unlike_text(declared: str) -> bool:
+    """Whether a part is labelled as text in a charset whose bytes look like none: two or four a character, or with shifts."""
+    codec = charset.codec_for(declared_charset(declared)) or ""
+    return declared.lower().startswith("text/") and codec.startswith(("utf-16", "utf-32", "iso2022"))
+
+
 def read(data: bytes, reading: Reading) -> None:
     """The whole text."""
     text, other = decoded(data, reading)
@@ -23,9 +29,9 @@ def read(data: bytes, reading: Reading) -> None:
         reading.also(other)
 
 
-def decoded(data: bytes, reading: Reading) -> tuple[str, str]:
-    """Text and, in doubt, its other reading."""
-    found = charset.decode(data[:MAX_BYTES], declared_charset(reading.declared))
+def decoded(data: bytes, reading: Reading, inner: str = "") -> tuple[str, str]:
+    """Text and, in doubt, its other reading; ``inner`` is the charset that the bytes name themselves where no label does."""
+    found = charset.decode(data[:MAX_BYTES], declared_charset(reading.declared) or inner)
     if found.trouble == "undecodable":
         reading.note(Note(UNREADABLE, "charset does not fit", about="charset"))
     if len(data) > MAX_BYTES:

@@ -15,10 +15,12 @@ _STEP = 262_144
 """Bytes fed at a time: between steps the time is looked at."""
 _ENDS_LINE = frozenset(
     """
-    p h tr row br cr si comment list-item title subject creator keywords description definedName lpstr sp
+    p h tr row br cr si comment author list-item title subject creator keywords description definedName lpstr sp
     """.split()  # noqa: SIM905 - words read better than a column of strings
 )
 _ENDS_CELL = frozenset(["tc", "tab", "c", "table-cell", "covered-table-cell"])
+_PAGE = frozenset(f"{page}{place}" for page in ("odd", "even", "first") for place in ("Header", "Footer"))
+"""Of a worksheet: ``&C`` and the like put what follows in the middle, and are no letters of it."""
 _SHOWN = {
     "sheet": ("name",),
     "docPr": ("descr", "title"),
@@ -124,6 +126,10 @@ class _Text:
             self.out.append("\n")
         elif name in _ENDS_CELL:
             self.out.append("\t")
+        elif name in _PAGE and self.out:
+            for code in ("&L", "&C", "&R"):
+                self.out[-1] = self.out[-1].replace(code, "\n")
+            self.out.append("\n")
 
 
 def say_text(content: bytes, reading: Reading, *, separate: bool = False) -> None:

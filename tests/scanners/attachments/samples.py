@@ -16,8 +16,8 @@ from scanners.attachments.yara import YaraEngine
 from scanners.message import Direction, Envelope, Message, Part
 
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
-CN_ID = "110101199003070014"
-"""A resident identity number with a right check digit, of nobody."""
+CN_ID = "110101190001010014"
+"""A resident identity number with a right check digit, of nobody: born in 1900."""
 
 
 @dataclass(frozen=True)
