@@ -52,7 +52,7 @@ def main(name: str, work: Path, seconds: int) -> None:
 
     arguments = [
         sys.argv[0], f"-max_total_time={seconds}", f"-max_len={target.max_bytes}", "-timeout=30", f"-rss_limit_mb={MEMORY_MB}",
-        f"-artifact_prefix={work / 'crashes' / name}/", "-print_final_stats=1", "-reload=0",
+        f"-artifact_prefix={work / 'crashes' / name}/", "-print_final_stats=1", "-report_slow_units=60", "-reload=0",
         f"-len_control={100 if target.max_bytes > SHORT else 0}",
     ]  # fmt: skip
     tokens = HERE / "tokens" / f"{name}.dict"

@@ -2,12 +2,13 @@
 
 import hashlib
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tests.fuzz import registry
+from tests.fuzz.target import Target
 
 OURS = ("/scanners/", "/policies/", "/gateway/", "/audit/")
 MOST = 120
@@ -17,16 +18,16 @@ MOST_BYTES = 300_000
 SLOW_S = 0.25
 """CPU seconds of one input: the kept corpus is replayed with every test run."""
 Arc = tuple[str, int, int]
+Measure = Callable[[Callable[[bytes], None], bytes], frozenset[Arc] | None]
 
 
-def keep(name: str, grown: Path, kept: Path) -> tuple[int, int, int]:
+def keep(target: Target, grown: Path, kept: Path, measure: Measure) -> tuple[int, int, int]:
     """Replace ``kept`` by the best of ``grown``, ``kept`` and the seeds; returns inputs looked at, kept, and bytes kept."""
-    target = registry.load(name)
     inputs = {path.read_bytes() for folder in (grown, kept) if folder.exists() for path in folder.iterdir()}
     inputs |= {seed[: target.max_bytes] for seed in target.seeds()}
     found: list[tuple[bytes, frozenset[Arc]]] = []
     for data in sorted(inputs, key=lambda one: (len(one), one)):
-        arcs = reached(target.run, data)
+        arcs = measure(target.run, data)
         if arcs is not None:
             found.append((data, arcs))
     chosen = _cover(found)
@@ -40,8 +41,6 @@ def keep(name: str, grown: Path, kept: Path) -> tuple[int, int, int]:
 
 def reached(run: Callable[[bytes], None], data: bytes) -> frozenset[Arc] | None:
     """Which line followed which in our code; None when the input fails or is slow."""
-    import time
-
     found: set[Arc] = set()
     last: dict[int, int] = {}
 

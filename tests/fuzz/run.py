@@ -13,6 +13,7 @@ mending) does not stop the run again.
 
 import argparse
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -42,6 +43,7 @@ class Turn:
     """What one process did."""
 
     seconds: float
+    cpu_s: float
     executions: int
     edges: int
     inputs: int
@@ -55,7 +57,7 @@ def turn(name: str, seconds: float, work: Path) -> Turn:
     crashes.mkdir(parents=True, exist_ok=True)
     before = set(crashes.iterdir())
     command = [sys.executable, "-u", "-m", "tests.fuzz.child", name, str(work), str(int(seconds))]
-    began = time.monotonic()
+    began, used = time.monotonic(), _cpu()
     try:
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=seconds + GRACE_S, check=False)
         said = (ended.stdout + ended.stderr).decode("utf-8", "replace")
@@ -69,7 +71,13 @@ def turn(name: str, seconds: float, work: Path) -> Turn:
     if new or "hung:" in said:
         (crashes / f"{new[0] if new else 'hung'}.txt").write_text(said[-20_000:], encoding="utf-8")
     edges, inputs = (int(stats[-1][0]), int(stats[-1][2])) if stats else (0, 0)
-    return Turn(took, executions, edges, inputs, " ".join(new) or ("hung" if "hung:" in said else ""))
+    return Turn(took, _cpu() - used, executions, edges, inputs, " ".join(new) or ("hung" if "hung:" in said else ""))
+
+
+def _cpu() -> float:
+    """CPU seconds of all turns so far: on a busy machine a minute on the clock is less."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def fuzz(names: Sequence[str], minutes: float, work: Path) -> int:
@@ -94,7 +102,16 @@ def fuzz(names: Sequence[str], minutes: float, work: Path) -> int:
 
 def _record(work: Path, name: str, done: Turn) -> None:
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    fields = (at, name, f"{done.seconds:.0f}", done.executions, done.edges, done.inputs, done.crash or "-")
+    fields = (
+        at,
+        name,
+        f"{done.seconds:.0f}",
+        f"{done.cpu_s:.0f}",
+        done.executions,
+        done.edges,
+        done.inputs,
+        done.crash or "-",
+    )
     line = "\t".join(map(str, fields))
     with (work / "figures.tsv").open("a", encoding="utf-8") as figures:
         figures.write(line + "\n")
@@ -119,7 +136,8 @@ def main() -> int:
     names = options.only.split(",")
     if options.keep:
         for name in names:
-            print(name, *keep.keep(name, options.work / "corpus" / name, HERE / "corpus" / name))
+            folders = options.work / "corpus" / name, HERE / "corpus" / name
+            print(name, *keep.keep(registry.load(name), *folders, keep.reached))
         return 0
     return 1 if fuzz(names, options.minutes, options.work.resolve()) else 0
 

@@ -16,6 +16,10 @@ _EXACT = frozenset(code.code for code in CATALOGUE if not code.code.endswith("*"
 _OPEN = tuple(code.code.removesuffix("*") for code in CATALOGUE if code.code.endswith("*"))
 
 
+def nothing() -> None:
+    """Most targets hold nothing that has to be let go."""
+
+
 class TooSlow(AssertionError):
     """An input took more CPU than its bound."""
 
@@ -25,7 +29,8 @@ class Target:
     """One piece of code that reads hostile bytes.
 
     ``run`` raises for anything that must not happen; ``seeds`` are inputs to start from; ``mutate`` knows the format and is
-    given (data, largest size, seed, the engine's own mutation), or is None: the engine then mutates alone.
+    given (data, largest size, seed, the engine's own mutation), or is None: the engine then mutates alone. ``close`` lets go of loops
+    and folders.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Target:
     cpu_s: float = CPU_S
     max_bytes: int = MAX_BYTES
     mutate: Callable[[bytes, int, int, Callable[[bytes, int], bytes]], bytes] | None = None
+    close: Callable[[], None] = nothing
 
     def checked(self, data: bytes, patience: float = 1.0) -> None:
         """Run one input. Raises what the target raises, or TooSlow; ``patience`` stretches the bound for instrumented code."""

@@ -1,6 +1,7 @@
 """The kept corpus through every target: what fuzzing once found stays mended, whether or not the fuzzer is installed."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +16,26 @@ PATIENCE = 3.0
 """Other tests run beside this one; a hang is far longer."""
 
 
-@pytest.mark.parametrize("name", registry.WEIGHTS)
-def test_the_kept_inputs_are_still_read(name: str) -> None:
-    target = registry.load(name)
-    inputs = sorted((CORPUS / name).iterdir())
+@pytest.fixture(params=registry.WEIGHTS)
+def target(request: pytest.FixtureRequest) -> Iterator[Target]:
+    """Each target, closed afterwards."""
+    made = registry.load(request.param)
+    yield made
+    made.close()
+
+
+def test_the_kept_inputs_are_still_read(target: Target) -> None:
+    inputs = sorted((CORPUS / target.name).iterdir())
     assert inputs
     for path in inputs:
         data = path.read_bytes()
         try:
             target.checked(data, PATIENCE)
         except Exception as error:
-            raise AssertionError(f"python -m tests.fuzz.run --replay {name} {path}") from error
+            raise AssertionError(f"python -m tests.fuzz.run --replay {target.name} {path}") from error
 
 
-@pytest.mark.parametrize("name", registry.WEIGHTS)
-def test_the_seeds_are_read(name: str) -> None:
-    target = registry.load(name)
+def test_the_seeds_are_read(target: Target) -> None:
     seeds = list(target.seeds())
     assert seeds
     for seed in seeds:
@@ -51,7 +56,7 @@ def test_a_target_notices_time_and_undeclared_codes() -> None:
         while time.process_time() < end:
             pass
 
-    target = Target("busy", busy, lambda: [], cpu_s=0.02)
+    target = Target("busy", busy, list, cpu_s=0.02)
     target.checked(b"")
     with pytest.raises(TooSlow):
         target.checked(b"12345")
@@ -62,12 +67,23 @@ def test_a_target_notices_time_and_undeclared_codes() -> None:
             declared([good, bad])
 
 
-def test_the_fewest_inputs_that_reach_everything_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fewest_inputs_that_reach_everything_are_kept(tmp_path: Path) -> None:
     grown, kept = tmp_path / "grown", tmp_path / "kept"
     for folder, data in ((grown, b"a" * 5_000), (grown, b"short"), (kept, b"old")):
         folder.mkdir(exist_ok=True)
         (folder / f"{len(data)}").write_bytes(data)
-    monkeypatch.setattr(keep, "reached", lambda run, data: frozenset({("file", 0, len(data) % 5)}))
-    monkeypatch.setattr(keep.registry, "load", lambda name: Target(name, lambda data: None, lambda: [b"seed!"]))
-    assert keep.keep("any", grown, kept) == (4, 2, 8)
+    target = Target("any", lambda data: None, lambda: [b"seed!"])
+    assert keep.keep(target, grown, kept, lambda run, data: frozenset({("file", 0, len(data) % 5)})) == (4, 2, 8)
     assert {path.read_bytes() for path in kept.iterdir()} == {b"old", b"seed!"}
+
+
+def test_reached_is_what_ran_and_nothing_for_what_fails() -> None:
+    from scanners.normalise import normalise
+
+    plain, folded = (
+        keep.reached(lambda data: print(end=normalise(data.decode()).text), data) for data in (b"x", "Ｘ".encode())
+    )
+    assert plain
+    assert folded
+    assert folded - plain
+    assert keep.reached(lambda data: 1 // 0, b"") is None  # type: ignore[arg-type]

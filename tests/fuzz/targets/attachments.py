@@ -29,9 +29,15 @@ SOFT_S = 20.0
 """What a worker gives a decoder; far beyond the bound on CPU, so that time never decides what is found."""
 CPU_S = 4.0
 """A page drawn for its QR codes and rules matched over all members; decoders do not hold up a worker's loop."""
+MAX_BYTES = 32_768
+"""An archive unpacks to many times its size."""
 WORDS = ("geheim", "nein")
 GROWN = 2_000_000
 """Bytes of one member that the mutation unpacks; more only makes it slow."""
+FAULTS = tuple(
+    f": {name}" for name in ("TypeError", "AttributeError", "KeyError", "IndexError", "ValueError", "NameError")
+)
+"""Errors that a reader does not mean: they end in a finding, but whatever the piece had left to say is not read."""
 _STREAM = re.compile(rb"stream\r?\n")
 
 
@@ -50,6 +56,7 @@ class Files:
         if crc32(data) % 8 == 0:
             assert self._look(data) == answer, "two readings of the same file differ"
         for found in answer.findings:
+            assert not found.summary.endswith(FAULTS), f"a reader raised: {found.summary}"
             evidence = Evidence("", found.count, found.offset, found.length)
             declared([Finding(found.code, Severity(found.severity), found.summary, found.path, evidence, found.about)])
 
@@ -184,4 +191,4 @@ def _smaller(document: bytes) -> bytes:
 
 def target() -> Target:
     """For the runner."""
-    return Target("attachments", Files().run, seeds, cpu_s=CPU_S, mutate=mutate)
+    return Target("attachments", Files().run, seeds, cpu_s=CPU_S, max_bytes=MAX_BYTES, mutate=mutate)

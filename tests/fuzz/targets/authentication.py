@@ -56,6 +56,10 @@ class Judge:
         self._loop = asyncio.new_event_loop()
         self._is_suffix = public_suffixes()
 
+    def close(self) -> None:
+        """Let go of the loop."""
+        self._loop.close()
+
     def run(self, data: bytes) -> None:
         """Verdicts for anything; a bounded number of questions; findings of the catalogue; a field that is one header."""
         raw, txt, dmarc, key, hosts, said = (data.split(BREAK, 5) + [b""] * 6)[:6]
@@ -98,4 +102,5 @@ def seeds() -> Iterator[bytes]:
 
 def target() -> Target:
     """For the runner."""
-    return Target("authentication", Judge().run, seeds)
+    judge = Judge()
+    return Target("authentication", judge.run, seeds, close=judge.close)

@@ -36,6 +36,10 @@ class Recovery:
         )
         self._end = journal.read_segment(journal.segment_paths(self._source / "journal")[0]).end
 
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._folder.cleanup()
+
     def run(self, data: bytes) -> None:
         """Edits of four octets: a file, a place in it, and the value put there; the last rest is written at the last place."""
         target = Path(self._folder.name) / "damaged"
@@ -87,4 +91,5 @@ def seeds() -> Iterator[bytes]:
 
 def target() -> Target:
     """For the runner."""
-    return Target("journal", Recovery().run, seeds, max_bytes=512)
+    recovery = Recovery()
+    return Target("journal", recovery.run, seeds, max_bytes=512, close=recovery.close)

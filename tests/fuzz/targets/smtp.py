@@ -49,9 +49,16 @@ class Dialogue:
         self._folder = tempfile.TemporaryDirectory(prefix="sealgate-")
         self._state = Path(self._folder.name)
         self._complaints = Complaints()
-        log = logging.getLogger("tests.receiving")
-        log.propagate = False
-        log.addHandler(self._complaints)
+        self._log = logging.getLogger("tests.receiving")
+        self._log.propagate = False
+        self._log.addHandler(self._complaints)
+
+    def close(self) -> None:
+        """Let go of the loop, the folder and the log."""
+        self._log.removeHandler(self._complaints)
+        self._log.propagate = True
+        self._loop.close()
+        self._folder.cleanup()
 
     def run(self, data: bytes) -> None:
         """One octet of settings, then what is sent."""
@@ -146,4 +153,5 @@ def seeds() -> Iterator[bytes]:
 
 def target() -> Target:
     """For the runner."""
-    return Target("smtp", Dialogue().run, seeds)
+    dialogue = Dialogue()
+    return Target("smtp", dialogue.run, seeds, close=dialogue.close)

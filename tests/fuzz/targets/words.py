@@ -26,6 +26,10 @@ class Words:
         self._identifiers = IdentifierScanner(("6222020200112233445",))
         self._others = (ImpersonationScanner(("corp.test",), ("张伟",)), UrlScanner())
 
+    def close(self) -> None:
+        """Let go of the loop."""
+        self._loop.close()
+
     def run(self, data: bytes) -> None:
         """``sender`` LF ``subject`` LF ``text``."""
         text = data.decode("utf-8", "replace")
@@ -67,4 +71,5 @@ def seeds() -> Iterator[bytes]:
 
 def target() -> Target:
     """For the runner."""
-    return Target("words", Words().run, seeds)
+    words = Words()
+    return Target("words", words.run, seeds, close=words.close)
