@@ -34,6 +34,7 @@ SIZE = _HEAD + BUCKETS * _BUCKET
 _COLUMN_LOCKS = SIZE
 """Bytes beyond the end are locked for the columns: fcntl allows that."""
 _COUNTS = struct.Struct(f"={COLUMNS}H")
+_NOBODY = bytes(2 * COLUMNS)
 MAX_COUNT = 0xFFFF
 
 
@@ -87,7 +88,7 @@ class SharedClientLimits:
     def connect(self, key: str) -> bool:
         """One more connection of this client; False when it has too many (then it isn't counted)."""
         with _Bucket(self, key) as slot:
-            counts = list(slot.counts())
+            counts = slot.counts()
             if (
                 self._connections
                 and sum(counts) >= self._connections
@@ -110,7 +111,7 @@ class SharedClientLimits:
         else:
             self._mine[key] = mine - 1
         with _Bucket(self, key) as slot:
-            slot.count(self.column, max(0, slot.counts()[self.column] - 1))
+            slot.count(self.column, max(0, slot.own(self.column) - 1))
 
     def message(self, key: str) -> bool:
         """One more message; False when the client's minute is used up."""
@@ -175,14 +176,15 @@ class SharedClientLimits:
             if self._map[offset : offset + 2] != b"\0\0":
                 self._map[offset : offset + 2] = b"\0\0"
 
-    def _alive(self, slot: "_Slot", counts: list[int]) -> int:
+    def _alive(self, slot: "_Slot", counts: tuple[int, ...]) -> int:
         """The connections that live workers count; those of dead ones are cleared. Only looked at before refusing."""
+        alive = sum(counts)
         for column, count in enumerate(counts):
             if count and column != self.column and self._lock_column(column):
                 slot.count(column, 0)
-                counts[column] = 0
+                alive -= count
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _COLUMN_LOCKS + column)
-        return sum(counts)
+        return alive
 
 
 class _Slot:
@@ -205,6 +207,11 @@ class _Slot:
     def counts(self) -> tuple[int, ...]:
         """Connections by worker."""
         found: tuple[int, ...] = _COUNTS.unpack_from(self._map, self._at + _FIELDS.size)
+        return found
+
+    def own(self, column: int) -> int:
+        """One worker's connections."""
+        found: int = struct.unpack_from("=H", self._map, self._at + _FIELDS.size + 2 * column)[0]
         return found
 
     def count(self, column: int, value: int) -> None:
@@ -255,7 +262,7 @@ class _Bucket:
             if client == self._client:
                 struct.pack_into("=d", table, at + 8, now)
                 return _Slot(table, at)
-            if client and any(table[at + _FIELDS.size : at + _SLOT]):
+            if client and table[at + _FIELDS.size : at + _SLOT] != _NOBODY:
                 seen += 1e15  # connected: given away only when all of the bucket are
             if not client:
                 seen = float("-inf")
