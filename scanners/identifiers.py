@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from scanners import accounts, amounts, numbers
 from scanners.accounts import Account
@@ -21,12 +22,19 @@ from scanners.detectors import DETECTORS, ID_WORDS, NUMBER, Detector
 from scanners.dictionaries import INLINE
 from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.message import Message
-from scanners.numbers import Number
-from scanners.patterns import MAX_SPANS, Prefilter, compiled, prefilter
+from scanners.numbers import Allowance, Number
+from scanners.patterns import Prefilter, compiled, places, prefilter
 from scanners.readings import Reading
 
 REACH = 24
 """Characters within which a context word must stand."""
+_STRIDE = 512
+"""Bytes behind a context word that are searched with it: a text full of such words is searched once, not once a word."""
+_BEFORE = 4 * REACH + 160
+"""Bytes before a word in which something beside it may begin: the reach and its own length."""
+_BEHIND = 4 * REACH + 64
+"""Bytes behind a word and its stride, the same way."""
+_APART = "(?:^|[^0-9A-Za-z])"
 ADULT = 18
 """Years: an identity number whose holder is younger is more often an order number with a date, and needs a context word."""
 
@@ -40,6 +48,10 @@ CODES = (*(Code(one.code, one.severity, one.zh, one.en) for one in DETECTORS), *
 
 _CUT = frozenset(("iban", "cn.uscc", "cn.address"))
 """Those whose pattern may run on into the next word: their ends are found otherwise."""
+_HIT_COST = 20
+"""What an identifier takes of the allowance, in groups of digits: keeping and sorting it costs so much."""
+_LOOK_COST = 3
+"""The same for a place that is looked at by RE2 or for words beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,7 @@ class _Seen:
     details: Reading | None = None
     amounts: dict[str, set[Decimal]] = field(default_factory=dict)
     where: dict[str, Reading] = field(default_factory=dict)
+    allowance: Allowance = field(default_factory=Allowance)
     exhausted: Reading | None = None
 
 
@@ -70,14 +83,13 @@ class Finder:
 
     def __init__(self, engine: str = "auto") -> None:
         self.amounts = Amounts.build()
-        self.run = compiled(numbers.RUN)
         self.details = compiled(accounts.DETAILS)
         self.change = compiled(accounts.CHANGE)
-        self.regexes = [
-            None if one.pattern == NUMBER else compiled(_glued(one) + f"({one.pattern})") for one in DETECTORS
-        ]
+        self.regexes = [None if one.pattern == NUMBER else compiled(_led(one)) for one in DETECTORS]
+        self.free, self.bound = _heads(with_context=False), _heads(with_context=True)
+        self.places = places(numbers.TRIGGERS, engine)
         self.patterns: list[str] = []
-        self.screens = [self._index(one.screen or _screen(one)) for one in DETECTORS]
+        self.screens = [self._index(_screen(one)) for one in DETECTORS]
         self.contexts = [self._index(_any_of(one.context)) if one.context else None for one in DETECTORS]
         self.number = self._index(numbers.SCREEN)
         self.account = self._index(_any_of(accounts.ACCOUNT_WORDS))
@@ -96,42 +108,50 @@ class Finder:
         """Everything in one text."""
         data = reading.normal.data
         present = frozenset(self.prefilter.present(data))
-        if not present:
+        if not present or seen.allowance.spent:
             return
         ranks = [
             rank
             for rank, screen in enumerate(self.screens)
             if screen in present and ((context := self.contexts[rank]) is None or context in present)
         ]
-        found = list(self._written(ranks, data))
+        beside = _Beside(data)
+        found = list(self._written(ranks, data, beside, seen.allowance))
         if self.number in present:
-            if len(data) > numbers.MAX_GROUPS and numbers.exhausted(self.run, data):
-                seen.exhausted = seen.exhausted or reading
-            found += self._numbers(ranks, data, at, with_accounts=self.account in present)
+            found += self._free_numbers(data, at, seen.allowance)
+            found += self._bound_numbers(ranks, data, beside, seen.allowance, with_accounts=self.account in present)
+        if seen.allowance.spent:
+            seen.exhausted = reading
         kept = _longest(found)
         for hit in kept:
             if hit.rank >= 0:
                 seen.hits.setdefault(hit.rank, {}).setdefault(hit.value, (reading, hit))
         self._money(reading, seen, present, kept)
 
-    def _written(self, ranks: Iterable[int], data: bytes) -> Iterator[_Hit]:
-        """Identifiers with letters or a fixed form."""
+    def _written(self, ranks: Iterable[int], data: bytes, beside: "_Beside", allowance: Allowance) -> Iterator[_Hit]:
+        """Identifiers with letters or a fixed form; those that need a word beside them are looked for near such words only."""
         for rank in ranks:
             one, regex = DETECTORS[rank], self.regexes[rank]
             if regex is None:
                 continue
-            for count, match in enumerate(regex.finditer(data)):
-                if count >= MAX_SPANS:
-                    break
-                start, end = match.span(1)
-                apart = match.start() == start or not data[match.start() - 1 : match.start()].isalnum()
-                if one.name not in _CUT and _touches(data, start if match.start() == start else 0, end):
-                    continue
-                if not apart:
-                    continue
+            for lo, hi in beside.spans(one.context) if one.context else ((0, len(data)),):
+                yield from self._tried(rank, one, regex, data, (lo, hi), allowance)
+
+    def _tried(
+        self, rank: int, one: Detector, regex: Any, data: bytes, span: tuple[int, int], allowance: Allowance
+    ) -> Iterator[_Hit]:
+        """Hits of one pattern in ``span``. After a miss it goes on behind the first character: decoys hide nothing."""
+        position, stop = span
+        while (match := regex.search(data, position, stop)) is not None:
+            start, end = match.span(1)
+            hit = None
+            if one.name in _CUT or not data[end : end + 1].isalnum():
                 hit = self._checked(rank, one, data, start, end)
-                if hit is not None:
-                    yield hit
+            if not allowance.take(_LOOK_COST if hit is None else _HIT_COST):
+                return
+            if hit is not None:
+                yield hit
+            position = start + 1 if hit is None else end
 
     def _checked(self, rank: int, one: Detector, data: bytes, start: int, end: int) -> _Hit | None:
         text = data[start:end].decode("utf-8", "replace")
@@ -142,20 +162,31 @@ class Finder:
             return None
         return _Hit(rank, value, start, end)
 
-    def _numbers(self, ranks: list[int], data: bytes, at: datetime, *, with_accounts: bool) -> Iterator[_Hit]:
-        """Identifiers that are digits, and account numbers beside their words."""
-        by_length: dict[int, list[int]] = {}
-        for rank in ranks:
-            one = DETECTORS[rank]
-            for length in (11, 13, 14, 15) if one.name == "cn.mobile" else one.lengths:
-                by_length.setdefault(length, []).append(rank)
-        for number in numbers.numbers(self.run, data):
-            for rank in by_length.get(len(number.digits), ()):
+    def _free_numbers(self, data: bytes, at: datetime, allowance: Allowance) -> Iterator[_Hit]:
+        """Identifiers that are digits and need no word beside them, in the whole text."""
+        for number in numbers.numbers(self.places, data, self.free.by_head, allowance):
+            for rank in self.free.by_length[len(number.digits)]:
                 value = _number(DETECTORS[rank], number, data, at)
                 if value:
+                    if not allowance.take(_HIT_COST):
+                        return
+                    yield _Hit(rank, value, number.start, number.end)
+
+    def _bound_numbers(
+        self, ranks: list[int], data: bytes, beside: "_Beside", allowance: Allowance, *, with_accounts: bool
+    ) -> Iterator[_Hit]:
+        """Those that do need one, and account numbers: near such words only."""
+        wanted = [rank for rank in ranks if DETECTORS[rank].pattern == NUMBER and DETECTORS[rank].context]
+        words = [word for rank in wanted for word in DETECTORS[rank].context]
+        spans = beside.spans((*words, *(accounts.ACCOUNT_WORDS if with_accounts else ())))
+        for number in numbers.numbers_in(data, spans, self.bound.by_head, allowance) if spans else ():
+            for rank in self.bound.by_length.get(len(number.digits), ()):
+                if rank in wanted and (value := _number(DETECTORS[rank], number, data, None)):
                     yield _Hit(rank, value, number.start, number.end)
             if with_accounts and _is_account(number, data):
                 yield _Hit(-1, number.digits, number.start, number.end)
+            if not allowance.take(_LOOK_COST):
+                return
 
     def _money(self, reading: Reading, seen: _Seen, present: frozenset[int], kept: list[_Hit]) -> None:
         data = reading.normal.data
@@ -166,12 +197,13 @@ class Finder:
         if self.detailed in present:
             seen.details = seen.details or reading
         if self.changing in present and found:
+            ends = [account.end for account in found]  # in order of place, and apart from each other
             for match in self.change.finditer(data):
-                near_by = next(
-                    (a for a in found if _distance(a, match.start(), match.end()) <= accounts.CHANGE_REACH), None
-                )
-                if near_by is not None:
-                    seen.changed.append((reading, near_by))
+                place = bisect_left(ends, match.start() - accounts.CHANGE_REACH)
+                if place < len(found) and found[place].start - match.end() <= accounts.CHANGE_REACH:
+                    seen.changed.append((reading, found[place]))
+                    break
+                if not seen.allowance.take(_LOOK_COST):
                     break
         which = [place for place, index in enumerate(self.money) if index in present]
         if which:
@@ -189,30 +221,80 @@ def _is_account(number: Number, data: bytes) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """Detectors that read digits: their places in the table by length, and the lengths by first digit."""
+
+    by_length: dict[int, list[int]]
+    by_head: numbers.Heads
+
+
+def _heads(*, with_context: bool) -> _Heads:
+    by_length: dict[int, list[int]] = {}
+    by_head: dict[int, set[int]] = {}
+    if with_context:  # an account may begin with any digit
+        by_head = {digit: set(accounts.ACCOUNT_LENGTHS) for digit in b"0123456789"}
+    for rank, one in enumerate(DETECTORS):
+        if one.pattern == NUMBER and bool(one.context) == with_context:
+            for length, heads in one.lengths.items():
+                by_length.setdefault(length, []).append(rank)
+                for digit in heads.encode():
+                    by_head.setdefault(digit, set()).add(length)
+    return _Heads(by_length, {digit: tuple(sorted(lengths)) for digit, lengths in by_head.items()})
+
+
+class _Beside:
+    """Where in a text numbers and forms stand close enough to a word."""
+
+    __slots__ = ("_lower", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._lower: bytes | None = None
+
+    def spans(self, words: Iterable[str]) -> list[tuple[int, int]]:
+        """Ranges in which something beside one of ``words`` may begin; ascending and apart."""
+        if self._lower is None:
+            self._lower = self.data.lower()
+        marks: list[int] = []
+        for word in {word.encode() for word in words}:
+            at = self._lower.find(word)
+            while at >= 0:
+                marks.append(at)
+                at = self._lower.find(word, at + _STRIDE)
+        spans: list[tuple[int, int]] = []
+        for mark in sorted(marks):
+            lo, hi = max(0, mark - _BEFORE), min(len(self.data), mark + _STRIDE + _BEHIND)
+            if spans and lo <= spans[-1][1]:
+                spans[-1] = (spans[-1][0], hi)
+            else:
+                spans.append((lo, hi))
+        return spans
+
+
 def _screen(one: Detector) -> str:
-    return numbers.SCREEN if one.pattern == NUMBER else one.pattern
+    """What the prefilter looks for. Forms stand apart from letters and digits, which tables of hexadecimal codes hardly pass."""
+    if one.pattern == NUMBER:
+        return numbers.SCREEN
+    return one.screen or f"{_APART}(?:{one.pattern})(?:[^0-9A-Za-z]|$)"
 
 
-def _glued(one: Detector) -> str:
-    """Latin context words may stand right before the value, without a blank."""
+def _led(one: Detector) -> str:
+    """The pattern as group 1, where it may begin; Latin context words may stand right before the value, without a blank."""
     words = [word for word in one.context if word.isascii() and word.isalpha()]
-    return f"(?i:{'|'.join(words)})?" if words else ""
+    glued = f"(?i:{'|'.join(words)})?" if words else ""
+    return f"({one.pattern})" if one.name == "cn.address" else f"{_APART}{glued}({one.pattern})"
 
 
 def _any_of(words: tuple[str, ...]) -> str:
     return "(?i)" + "|".join(word.replace(".", "\\.").replace(" ", "\\s?") for word in words)
 
 
-def _touches(data: bytes, start: int, end: int) -> bool:
-    """Is there a letter or digit next to it? Then it is part of something longer."""
-    return (start > 0 and data[start - 1 : start].isalnum()) or data[end : end + 1].isalnum()
-
-
 def _cut(rank: int, one: Detector, data: bytes, start: int, text: str) -> _Hit | None:
     """IBANs and credit codes may be written in groups, so a match can run into the next word: cut it where the form ends."""
     value = accounts.compact(text)
     size = 18 if one.name == "cn.uscc" else IBAN_LENGTHS.get(value[:2], 0)
-    if not size or len(value) < size or (start > 0 and data[start - 1 : start].isalnum()):
+    if not size or len(value) < size:
         return None
     end, count = start, 0
     while count < size:
@@ -232,7 +314,7 @@ def _cut(rank: int, one: Detector, data: bytes, start: int, text: str) -> _Hit |
     return _Hit(rank, value, start, end)
 
 
-def _number(one: Detector, number: Number, data: bytes, at: datetime) -> str:
+def _number(one: Detector, number: Number, data: bytes, at: datetime | None) -> str:
     """The canonical value when ``number`` is a ``one``, else ``""``."""
     digits, groups = number.digits, number.groups
     if one.name == "cn.mobile":
@@ -249,7 +331,7 @@ def _number(one: Detector, number: Number, data: bytes, at: datetime) -> str:
         return ""
     if one.context and not near(data, number.start, number.end, one.context):
         return ""
-    if one.name == "cn.id18":
+    if one.name == "cn.id18" and at is not None:
         born = birth(digits[6:14])
         young = born is not None and (at.year - born.year) < ADULT
         if young and not near(data, number.start, number.end, ID_WORDS):
@@ -288,11 +370,28 @@ def near(data: bytes, start: int, end: int, words: tuple[str, ...], *, after: bo
 
 
 def _longest(found: list[_Hit]) -> list[_Hit]:
-    """Of overlapping hits the longest wins, then the one earlier in the table; accounts come last."""
+    """Of overlapping hits the longest wins, then the one earlier in the table; accounts come last. In order of place."""
+    kept: list[_Hit] = []
+    cluster: list[_Hit] = []
+    end = -1
+    for hit in sorted(found, key=lambda hit: hit.start):
+        if hit.start >= end:
+            kept.extend(_settled(cluster))
+            cluster = []
+        cluster.append(hit)
+        end = max(end, hit.end)
+    kept.extend(_settled(cluster))
+    return kept
+
+
+def _settled(cluster: list[_Hit]) -> list[_Hit]:
+    """The same for hits that touch each other."""
+    if len(cluster) < 2:
+        return cluster
     starts: list[int] = []
     kept: list[_Hit] = []
     order = sorted(
-        found, key=lambda hit: (hit.start - hit.end, hit.rank if hit.rank >= 0 else len(DETECTORS), hit.start)
+        cluster, key=lambda hit: (hit.start - hit.end, hit.rank if hit.rank >= 0 else len(DETECTORS), hit.start)
     )
     for hit in order:
         place = bisect_left(starts, hit.start)
@@ -301,10 +400,6 @@ def _longest(found: list[_Hit]) -> list[_Hit]:
         starts.insert(place, hit.start)
         kept.insert(place, hit)
     return kept
-
-
-def _distance(account: Account, start: int, end: int) -> int:
-    return max(0, start - account.end, account.start - end)
 
 
 def masked(value: str) -> str:

@@ -1,11 +1,12 @@
 """A thousand patterns in one pass: which of them may be in a text. Spans come from RE2 on those, whichever engine answered.
+Where a text may hold thousands of hits, ``places()`` says where to look.
 
 Hyperscan is the fast engine, RE2::Set the one that is always there; both take the same patterns (RE2 syntax) and a test holds them
 to equal findings. Patterns of users never reach the standard library's ``re``.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,6 +31,14 @@ class Prefilter(Protocol):
 
     def present(self, data: bytes) -> list[int]:
         """Indices of patterns that occur in the UTF-8 text, ascending."""
+        ...
+
+
+class Places(Protocol):
+    """Says where one of a few patterns occurs."""
+
+    def ends(self, data: bytes) -> list[int]:
+        """Where hits end, ascending. An engine may leave out a hit that begins inside another one."""
         ...
 
 
@@ -66,6 +75,27 @@ def prefilter(patterns: Sequence[str], engine: str = "auto") -> Prefilter:
     return Re2Prefilter(tuple(_sets(patterns)))
 
 
+def places(patterns: Sequence[str], engine: str = "auto") -> Places:
+    """Where ``patterns`` occur; engines as in ``prefilter``. Raises PatternError."""
+    whole = compiled("|".join(f"(?:{pattern})" for pattern in patterns))
+    if engine in ("auto", "hyperscan"):
+        database = _database(patterns, prefilter=False)
+        if database is not None:
+            return HyperscanPlaces(database)
+    return Re2Places(whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Re2Places:
+    """One RE2 pattern, hit after hit."""
+
+    whole: Any
+
+    def ends(self, data: bytes) -> list[int]:
+        """As Places."""
+        return [match.end() for match in self.whole.finditer(data)]
+
+
 @dataclass(frozen=True, slots=True)
 class Re2Prefilter:
     """RE2::Set, in groups: (first index, set)."""
@@ -95,37 +125,69 @@ def _sets(patterns: Sequence[str]) -> list[tuple[int, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class HyperscanPrefilter:
-    """One hyperscan database; a scratch space per thread, since one must not be shared by two scans."""
+class _Scratches:
+    """A scratch space of a hyperscan database for each thread, since one must not be shared by two scans."""
 
     database: Any
-    scratch: threading.local = field(default_factory=threading.local)
+    held: threading.local = field(default_factory=threading.local)
+
+    def scan(self, data: bytes, hit: Callable[[int, int, int, int, object], None]) -> None:
+        """Call ``hit`` for every match."""
+        space = getattr(self.held, "space", None)
+        if space is None:
+            import hyperscan  # only where the engine is installed
+
+            space = self.held.space = hyperscan.Scratch(self.database)
+        self.database.scan(data, match_event_handler=hit, scratch=space)
+
+
+class HyperscanPrefilter:
+    """One hyperscan database."""
+
+    __slots__ = ("_scratches",)
+
+    def __init__(self, database: Any) -> None:
+        self._scratches = _Scratches(database)
 
     def present(self, data: bytes) -> list[int]:
         """As Prefilter."""
-        scratch = getattr(self.scratch, "space", None)
-        if scratch is None:
-            import hyperscan  # only where the engine is installed
-
-            scratch = self.scratch.space = hyperscan.Scratch(self.database)
         found: list[int] = []
+        self._scratches.scan(data, lambda index, _start, _end, _flags, _context: found.append(index))
+        found.sort()
+        return found
 
-        def hit(index: int, _start: int, _end: int, _flags: int, _context: object) -> None:
-            found.append(index)
 
-        self.database.scan(data, match_event_handler=hit, scratch=scratch)
+class HyperscanPlaces:
+    """One hyperscan database that reports every hit."""
+
+    __slots__ = ("_scratches",)
+
+    def __init__(self, database: Any) -> None:
+        self._scratches = _Scratches(database)
+
+    def ends(self, data: bytes) -> list[int]:
+        """As Places."""
+        found: list[int] = []
+        self._scratches.scan(data, lambda _index, _start, end, _flags, _context: found.append(end))
         found.sort()
         return found
 
 
 def _hyperscan(patterns: Sequence[str]) -> HyperscanPrefilter | None:
     """``None`` when hyperscan is missing or refuses one of the patterns: RE2 then does all of them."""
+    database = _database(patterns, prefilter=True)
+    return None if database is None else HyperscanPrefilter(database)
+
+
+def _database(patterns: Sequence[str], *, prefilter: bool) -> Any:
     try:
         import hyperscan
     except ImportError:
         return None
     database = hyperscan.Database()
-    flags = hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_PREFILTER
+    flags = hyperscan.HS_FLAG_UTF8
+    if prefilter:  # one report for each pattern, which may be wrong about what the engine can't express
+        flags |= hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_PREFILTER
     try:
         database.compile(
             expressions=[pattern.encode() for pattern in patterns],
@@ -135,4 +197,4 @@ def _hyperscan(patterns: Sequence[str]) -> HyperscanPrefilter | None:
         )
     except hyperscan.error:
         return None
-    return HyperscanPrefilter(database)
+    return database

@@ -67,7 +67,9 @@ OWN_EXAMPLES = [
     ("身份证33010119000101004Х，", "identifier.cn_id18"), ("3301011900010100 4x", "identifier.cn_id18"), ("1 1 0 1 0 1 1 9 0 0 0 1 0 1 0 0 1 4", "identifier.cn_id18"),
     ("①①0101190001010014", "identifier.cn_id18"), ("1101011900\u200b01010014", "identifier.cn_id18"), ("6228-4800-0000-0000-018", "identifier.bank_card"),
     ("6228 4800 0000 0000 018", "identifier.bank_card"), ("4111.1111.1111.1111", "identifier.bank_card"), ("+86 138-0013-8000", "identifier.cn_mobile"),
-    ("手机13800138000。", "identifier.cn_mobile"), ("the IBAN DE89 3704 0044 0532 0130 00 and more", "identifier.iban"),
+    ("手机13800138000。", "identifier.cn_mobile"), ("Tel.13800138000", "identifier.cn_mobile"), ("1.13800138000\n2.张三", "identifier.cn_mobile"),
+    ("张三,13800138000.0,男", "identifier.cn_mobile"), ("尾号 622202.0000000000026", "identifier.bank_card"), ("ID 110101.190001010014", "identifier.cn_id18"),
+    ("4111111111111111 x 3", "identifier.bank_card"), ("XX11 DE89 3704 0044 0532 0130 00", "identifier.iban"), ("the IBAN DE89 3704 0044 0532 0130 00 and more", "identifier.iban"),
 ]  # fmt: skip
 
 
@@ -77,7 +79,7 @@ def test_separators_and_disguises(scanner: IdentifierScanner, text: str, code: s
 
 
 SILENT = ["快递 YT13800138000123", "订单号202401011380013800", "流水 9913800138000777", "13800138000@163.com", "110101201801010016", "2024-01-01 12:00:00",
-          "192.168.100.100", "ISBN 978-7-302-51166-0", "版本 1.2.3.4.5.6.7.8.9", "J18.9", "PO20240101-0001"]  # fmt: skip
+          "192.168.100.100", "5.1118874\t425.1114443334444\t138.00138000\t\n", "a,4.111111111111111,1.3800138000\n", "ISBN 978-7-302-51166-0", "版本 1.2.3.4.5.6.7.8.9", "J18.9", "PO20240101-0001"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", SILENT)
@@ -157,11 +159,37 @@ def test_numerals() -> None:
     ]
 
 
-def test_a_table_of_numbers_is_bounded_and_said(scanner: IdentifierScanner) -> None:
+def test_a_flood_of_numbers_is_bounded_and_said(scanner: IdentifierScanner) -> None:
     began = time.process_time()
-    said = found(scanner, "12345 67890 " * 30_000)
+    said = found(scanner, "1 " * 1_100_000 + "\n6228480000000000018")
     assert "limit.numbers" in said
     assert time.process_time() - began < 10
+
+
+def test_a_large_sheet_is_read_to_its_end(scanner: IdentifierScanner) -> None:
+    rows = "".join(f"{n}\t{n * 0.73:.12f}\t2026-11-22\t{1700000000000 + n}\t{n * 7919:010}\t\n" for n in range(20_000))
+    began = time.process_time()
+    assert found(scanner, rows) == {}
+    assert time.process_time() - began < 2
+    said = found(scanner, rows + "13800138000\t6228480000000000018\t\n")
+    assert set(said) == {"identifier.bank_card", "identifier.cn_mobile", "account.foreign"}
+
+
+def test_a_long_list_in_one_run_is_read_to_its_end(scanner: IdentifierScanner) -> None:
+    assert set(found(scanner, "12345 67890 " * 30_000 + "13800138000")) == {"identifier.cn_mobile"}
+
+
+DECOYS = [
+    ("XX00 0000 0000 0000 ", "DE89 3704 0044 0532 0130 00", "identifier.iban"),
+    ("DE00 0000 0000 0000 ", "DE89 3704 0044 0532 0130 00", "identifier.iban"),
+    ("台胞证12345678901 ", "台胞证12345678", "identifier.cn_twpermit"),
+    ("91350100M000100Y44 ", "91350100M000100Y43", "identifier.cn_uscc"),
+]
+
+
+@pytest.mark.parametrize(("decoy", "real", "code"), DECOYS)
+def test_decoys_hide_nothing(scanner: IdentifierScanner, decoy: str, real: str, code: str) -> None:
+    assert code in found(scanner, decoy * 3_000 + real)
 
 
 async def test_scan_and_codes(scanner: IdentifierScanner) -> None:
