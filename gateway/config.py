@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from gateway import schedule
 from gateway.context.geography import Geography
 
 
@@ -138,6 +139,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """Mail in custody: when it is tried again, and how long it waits."""
+
+    retry: str = schedule.DEFAULT
+    """Pauses between attempts, <number><s|m|h|d> and *times: 1m, 5m*2, 1h*3. Used up, the sender gets a bounce."""
+    expire_hours: int = 0
+    """Give up after so long even if the schedule goes on; 0: when the schedule is used up (about five days)."""
+    delay_notice_hours: int = 4
+    """Tell the sender once that mail is late, if the sender may be told; 0: never."""
+    hold_days: int = 30
+    """Held mail that nobody answered expires after this, and a sender of ours is told."""
+    id_days: int = 30
+    """Ids of finished messages are remembered so long, so that none is taken twice."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policies:
     """Rules of your own."""
 
@@ -210,6 +227,7 @@ class Config:
     listeners: tuple[Listener, ...] = ()
     routes: tuple[Route, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    queue: Queue = field(default_factory=Queue)
     policies: Policies = field(default_factory=Policies)
     console: Console = field(default_factory=Console)
     auth: Auth = field(default_factory=Auth)
@@ -238,6 +256,7 @@ _TABLES: Mapping[str, tuple[str, type[Any]]] = {
     "gateway": ("gateway", Gateway),
     "dns": ("dns", Dns),
     "limits": ("limits", Limits),
+    "queue": ("queue", Queue),
     "policies": ("policies", Policies),
     "console": ("console", Console),
     "auth": ("auth", Auth),
@@ -468,6 +487,12 @@ def _consistency(config: Config) -> Iterator[str]:
         Geography(dict(config.countries))
     except ValueError as error:
         yield f"[countries] {error}"
+    try:
+        schedule.parse(config.queue.retry)
+    except schedule.ScheduleError as error:
+        yield f"queue.retry: {error}"
+    if not 1 <= config.queue.hold_days <= 3650 or not 1 <= config.queue.id_days <= 3650:
+        yield "queue.hold_days and queue.id_days must be 1 to 3650 须为 1 到 3650 天"
     if config.dkim.domain and (not config.dkim.selector or not config.dkim.key_file):
         yield "dkim.domain needs dkim.selector and dkim.key_file 需同时设置"
 

@@ -42,6 +42,7 @@ ATTEMPT_S = 600.0
 POISON = 3
 """Attempts that took their process down with them; after these the delivery is kept for the postmaster, unsent."""
 DELAY_NOTICE = timedelta(hours=4)
+"""When a sender is told that mail is late, unless configured otherwise."""
 PATIENCE = 30
 """Tries, a second apart, to make an outcome durable while store or log do not answer; then recovery finds it unknown."""
 PAUSE_S = 1.0
@@ -50,6 +51,9 @@ STOP_S = 20.0
 """A stopping process waits so long for attempts under way; below the supervisor's own patience."""
 FIRST_ATTEMPTS = 200
 """First attempts a worker runs at once; what is beyond waits for the queue process, which sees it within a second."""
+
+
+TELLING = frozenset({"notify-sender", "notify-recipient"})
 
 
 class Carrier(Protocol):
@@ -93,18 +97,19 @@ class Courier:
         log: logging.Logger,
         releaser: Releaser | None = None,
         judge_version: str = "",
+        delay_notice: timedelta | None = DELAY_NOTICE,
     ) -> None:
         self._custody, self._carrier, self._outward, self._notices = custody, carrier, outward, notices
         self._schedule, self._clock, self._log = schedule, clock, log
-        self._releaser, self._judge_version = releaser, judge_version
+        self._releaser, self._judge_version, self._delay_notice = releaser, judge_version, delay_notice
         self._tasks: set[asyncio.Task[object]] = set()
 
     def attempt_soon(self, taken: Taken) -> None:
-        """Begin the first attempts, and tell senders of held mail; what a crash cuts off is the queue process's."""
+        """Begin the first attempts, and tell people of held mail; what a crash cuts off is the queue process's."""
         for delivery in taken.permitted:
             self._start(self.attempt(delivery))
         for delivery in taken.deliveries:
-            if delivery.state in HELD and any(t.kind == "notify-sender" for t in delivery.decision.treatments):
+            if delivery.state in HELD and TELLING & {treatment.kind for treatment in delivery.decision.treatments}:
                 self._start(self._notify(delivery))
 
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
@@ -122,11 +127,17 @@ class Courier:
     async def _notify(self, delivery: Delivery) -> None:
         try:
             held = await self._custody.store.held(delivery.message_id)
-            if held is not None:
+            if held is None:
+                return
+            asked = {treatment.kind for treatment in delivery.decision.treatments}
+            if "notify-sender" in asked:
                 await self._notices.held(held, delivery, holding(delivery.decision))
+            if "notify-recipient" in asked and (raw := await self._custody.raw(delivery.message_id)) is not None:
+                await self._notices.quarantined(held, delivery, holding(delivery.decision), raw)
         except (StoreUnavailable, StoreDamaged, RecorderUnavailable, CustodyUnavailable) as error:
             self._log.warning(
-                "sender not told", extra={"fields": {"msg": delivery.message_id, "error": type(error).__name__}}
+                "nobody told of held mail",
+                extra={"fields": {"msg": delivery.message_id, "error": type(error).__name__}},
             )
 
     async def attempt(self, delivery: Delivery) -> tuple[Delivery, ...]:
@@ -214,7 +225,7 @@ class Courier:
     ) -> tuple[Delivery, ...]:
         """The dialogue with the next hop. Until ``dot`` is durable nothing was handed over, whatever dies."""
         envelope, current = held.envelope, sending
-        instead = redirected(sending.decision, sending.addresses)
+        instead = redirected(sending.decision, sending.addresses, sending.waivers)
         people = (
             (Recipient(instead, ("NEVER",)),) if instead else tuple(_recipient(each) for each in sending.recipients)
         )
@@ -291,7 +302,7 @@ class Courier:
                     await self._notices.dsn(held, part, Told.RELAYED, fates, raw)
 
     def _is_late(self, part: Delivery) -> bool:
-        return self._custody.now() - part.created_at >= DELAY_NOTICE
+        return self._delay_notice is not None and self._custody.now() - part.created_at >= self._delay_notice
 
     async def _strand(self, held: Held, delivery: Delivery, why: str) -> tuple[Delivery, ...]:
         due = self._custody.now() + self._custody.times.hold

@@ -61,9 +61,11 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long things wait. ``lease`` is longer than any attempt may take; ``hold`` ends in ``expired``."""
+    """How long things wait. ``lease`` is longer than any attempt may take; ``hold`` ends in ``expired``; ``ids`` of finished messages
+    stay taken so long: far beyond the time in which a crashed step could make one again."""
 
     hold: timedelta = timedelta(days=30)
+    ids: timedelta = timedelta(days=30)
     lease: timedelta = timedelta(minutes=30)
 
 
@@ -105,7 +107,7 @@ class Custody:
         ``head`` are the trace fields that go in front of the bytes when it leaves. ``bounceable``: the sender is ours, or its domain
         passed SPF or aligned DMARC, so that a bounce hits nobody innocent.
         """
-        held = Held(envelope, envelope.id, len(raw), head, bounceable)
+        held = Held(envelope, self._blob_name(envelope), len(raw), head, bounceable)
         taken = await self._pending(held, raw, shares, decided)
         return await self.settle(taken, (decided,), key)
 
@@ -124,14 +126,20 @@ class Custody:
         ``decided`` is in the log already. Follow this by ``settle`` when the answer to the client will be 250, else by ``drop``.
         Whoever dies in between leaves it to the sweeper, which settles: the log has said that the message is to be delivered.
         """
-        return await self._pending(Held(envelope, envelope.id, len(raw), head, bounceable), raw, (share,), decided)
+        held = Held(envelope, self._blob_name(envelope), len(raw), head, bounceable)
+        return await self._pending(held, raw, (share,), decided)
+
+    def _blob_name(self, envelope: Envelope) -> str:
+        """The message's id, by which the sweeper knows its age and its row, and an id of its own."""
+        return f"{envelope.id}-{self.ids()}"
 
     async def _pending(self, held: Held, raw: bytes, shares: Sequence[Share], decided: Event) -> Taken:
         envelope = held.envelope
         try:
             box, wrapped = self.store.new_box(envelope.id)
-            # A crash after this leaves a blob without a row: the sweeper removes it, the client was not told 250.
-            await self.blobs.put(envelope.id, box.seal_blob(raw))
+            # A crash after this leaves a blob without a row: the sweeper removes it, the client was not told 250. The name is new, so
+            # that a second taking of the same id never touches the bytes of the first.
+            await self.blobs.put(held.blob, box.seal_blob(raw))
             deliveries = (
                 self._deliveries(envelope, raw, shares, decided)
                 if len(raw) <= THREAD_ABOVE
@@ -139,6 +147,7 @@ class Custody:
             )
             # A crash after this leaves pending rows: the sweeper asks the log whether they were told of, and settles or sweeps.
             if not await self.store.insert(held, deliveries, wrapped):
+                await self.blobs.delete(held.blob)
                 raise AlreadyTaken(envelope.id)
         except (StoreUnavailable, StoreDamaged) as error:
             raise CustodyUnavailable(str(error)) from error
@@ -255,7 +264,8 @@ class Custody:
     async def raw(self, message_id: str) -> bytes | None:
         """The bytes as they were accepted; None when destroyed. Raises StoreDamaged, StoreUnavailable."""
         box = await self.store.box(message_id)
-        sealed = await self.blobs.get(message_id) if box else None
+        name = next(iter(await self.store.keyed([message_id])), "") if box else ""
+        sealed = await self.blobs.get(name) if name else None
         return box.open_blob(sealed) if box and sealed is not None else None
 
     async def tidy(self, message_ids: set[str]) -> None:

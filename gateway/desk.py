@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from audit.event import new_id
@@ -17,7 +17,7 @@ from gateway.context.dmarc_aggregate import oldest_day
 from gateway.context.gather import Gatherer
 from gateway.context.memory import Memory, open_memory
 from gateway.courier import Carrier, Courier, Outward
-from gateway.custody import Custody
+from gateway.custody import Custody, Times
 from gateway.hops import Hops
 from gateway.notices import House, Notices
 from gateway.noting import Noting
@@ -31,7 +31,9 @@ from gateway.smtp.pool import Pool
 from gateway.store.blobs import FolderBlobs
 from gateway.store.database import SqlStore
 from gateway.store.opening import open_in
+from gateway.treatments import banner
 from gateway.treatments.sign import Signer, load_signer
+from policies.facts import domain_of
 from scanners.attachments.cache import Cache
 from scanners.attachments.opener import AttachmentOpener
 from scanners.attachments.poison import PoisonTable
@@ -72,6 +74,24 @@ def house(config: Config) -> House:
     return House(config.gateway.hostname, postmaster, frozenset(domain.lower() for domain in domains))
 
 
+def times(config: Config) -> Times:
+    """How long things wait in custody."""
+    queue = config.queue
+    return Times(hold=timedelta(days=queue.hold_days), ids=timedelta(days=queue.id_days))
+
+
+def retries(config: Config) -> schedule.Schedule:
+    """When to try again, and when to give up."""
+    planned = schedule.parse(config.queue.retry)
+    return planned.ending(timedelta(hours=config.queue.expire_hours)) if config.queue.expire_hours else planned
+
+
+def delay_notice(config: Config) -> timedelta | None:
+    """When a sender is told that mail is late; None: never."""
+    hours = config.queue.delay_notice_hours
+    return timedelta(hours=hours) if hours else None
+
+
 def signer(config: Config) -> Signer | None:
     """The DKIM key, if one is configured. Raises KeyUnusable."""
     dkim = config.dkim
@@ -82,9 +102,12 @@ def outward(config: Config, routes: Routes, hops: Hops) -> Outward:
     """How mail of this configuration leaves custody. Raises KeyUnusable."""
     authserv_id = config.gateway.authserv_id or config.gateway.hostname
 
+    local = frozenset(domain.lower() for domain in config.gateway.local_domains)
+
     def trim(envelope: Envelope, raw: bytes) -> bytes:
         if envelope.direction is not Direction.INBOUND:
-            return raw
+            leaves = any(domain_of(person.address) not in local for person in envelope.recipients)
+            return banner.off_replies(raw) if leaves else raw
         end = raw.find(b"\r\n\r\n")
         return b"".join(results.strip_forged(raw, len(raw) if end < 0 else end + 4, authserv_id))
 
@@ -103,7 +126,8 @@ async def open_desk(config: Config, name: str) -> AsyncIterator[Desk]:
         stack.push_async_callback(store.close)
         owner = Owner(state / "run" / "owners", ids())
         stack.callback(owner.close)
-        custody = Custody(store, FolderBlobs(state / "custody"), recorder, clock=now, ids=ids, owner=owner.name)
+        blobs = FolderBlobs(state / "custody")
+        custody = Custody(store, blobs, recorder, clock=now, ids=ids, owner=owner.name, times=times(config))
         routes = Routes.of(config.routes)
         notices = Notices(custody, recorder, routes, house(config), now)
         people = People(config.operators, config.groups, store, recorder, clock=now, ids=ids)
@@ -147,11 +171,12 @@ async def open_courier(desk: Desk, releaser: Releaser, version: str, log: loggin
             noting(pool, desk.memory),
             outward(config, desk.routes, Hops()),
             desk.notices,
-            schedule.parse(schedule.DEFAULT),
+            retries(config),
             clock=time.monotonic,
             log=log,
             releaser=releaser,
             judge_version=version,
+            delay_notice=delay_notice(config),
         )
         stack.push_async_callback(courier.drain)
         await stack.enter_async_context(doing(remembering(desk.memory), log))

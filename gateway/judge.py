@@ -13,7 +13,6 @@ from policies.rule import Match, Ruleset
 from scanners.base import Opener, Scanned, Scanner, scan
 from scanners.message import Message, Recipient
 
-
 MAX_KEPT = 20
 """Different sets of facts that one event keeps; recipients beyond differ in no way that has been seen in mail."""
 

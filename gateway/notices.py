@@ -4,6 +4,7 @@ Each is taken into custody under an id that follows from the message it is about
 seen to be there already; and each leaves with the null sender, by the internal route, not judged by content rules.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,15 @@ from scanners.message import Direction, Envelope, Recipient
 GATEWAY = Actor("system", "gateway")
 MAX_REASONS = 20
 """Reasons named in a notice; a person reads the first few."""
+PER_HOUR = 20
+"""Notices of quarantined mail to one recipient; whoever gets more bad mail than that is under attack and knows."""
+MAX_COUNTED = 100_000
+"""Recipients counted in an hour; beyond, counting begins anew: some 10 MB of memory."""
+MAX_LOCAL, MAX_DOMAIN = 64, 255
+"""Characters of an address (RFC 5321 4.5.3.1)."""
+HEADER_BYTES = 1 << 18
+"""Of a header, looked through for Auto-Submitted."""
+_SPOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,22 @@ class House:
     local_domains: frozenset[str]
 
 
+class Allowance:
+    """Notices to one recipient in one hour, in this process: a flood of bad mail must not become a flood of notices."""
+
+    def __init__(self, per_hour: int = PER_HOUR) -> None:
+        self._per_hour, self._hour = per_hour, 0
+        self._counts: Counter[str] = Counter()
+
+    def take(self, address: str, now: datetime) -> bool:
+        """Whether one more may go; counts it."""
+        hour = int(now.timestamp()) // 3600
+        if hour != self._hour or len(self._counts) > MAX_COUNTED:
+            self._hour, self._counts = hour, Counter()
+        self._counts[address] += 1
+        return self._counts[address] <= self._per_hour
+
+
 class Notices:
     """Writes and sends them. ``now`` is the time of day."""
 
@@ -46,6 +72,7 @@ class Notices:
         self, custody: Custody, recorder: Recorder, routes: Routes, house: House, now: Callable[[], datetime]
     ) -> None:
         self._custody, self._recorder, self._routes, self._house, self._now = custody, recorder, routes, house, now
+        self._allowance = Allowance()
 
     async def dsn(
         self,
@@ -97,6 +124,35 @@ class Notices:
             *_because(reasons),
         ]
         return await self._write(held, delivery, "held", "邮件等待审批 Mail held for approval", text)
+
+    async def quarantined(self, held: Held, delivery: Delivery, reasons: Sequence[Reason], raw: bytes) -> int:
+        """Tell those recipients that are ours of mail from outside that is held for them: from whom, why, how to ask. Says how many.
+
+        At most once per message and recipient. Never for mail by a machine or with the null sender (a notice would answer it), and never
+        a word of the mail itself: whoever wrote it could otherwise speak to the reader through us.
+        """
+        envelope = held.envelope
+        if not envelope.sender or envelope.listener == NOTICE_LISTENER or automatic(raw):
+            return 0
+        text = [
+            "一封发给您的邮件已被隔离，未送达。",
+            "Mail for you is in quarantine and was not delivered.",
+            f"发件人（未经核实） from (not verified): {_spoken(envelope.sender)}",
+            *_because(reasons),
+            "如需要此邮件，请联系管理员并告知下方编号；请勿另行联系发件人索要同样的内容。",
+            f"If you need it ask {self._house.postmaster} and name the id below; do not ask the sender to send it in another way.",
+            f"保留至 kept until: {delivery.due.astimezone():%Y-%m-%d}",
+        ]
+        told = 0
+        for address in dict.fromkeys(each.lower() for each in delivery.addresses if self.is_local(each)):
+            if not self._allowance.take(address, self._now()):
+                continue
+            notice_id = derived_id(delivery.message_id, f"quarantined {address}")
+            data = self._mail(notice_id, address, "邮件已隔离 Mail in quarantine", text, delivery)
+            told += await self._take(
+                notice_id, address, data, "quarantined", delivery, sha256(address.encode()).hexdigest()[:32]
+            )
+        return told
 
     async def ended(self, held: Held, delivery: Delivery, *, expired: bool, comment: str = "") -> bool:
         """Tell our own sender that held mail will not be sent."""
@@ -174,6 +230,24 @@ class Notices:
         if pending:
             await self._custody.settle(Taken(pending), (told,), key)
         return True
+
+
+def automatic(raw: bytes) -> bool:
+    """Whether a machine sent it (RFC 3834 5: any Auto-Submitted but ``no``)."""
+    header = raw[:HEADER_BYTES]
+    end = header.find(b"\r\n\r\n")
+    for line in header[: end if end >= 0 else len(header)].split(b"\n"):
+        if line[:15].lower() == b"auto-submitted:":
+            return line[15:].split(b";")[0].split(b"(")[0].strip().lower() not in (b"", b"no")
+    return False
+
+
+def _spoken(address: str) -> str:
+    """The address if it can carry no message of its own; else only its domain."""
+    local, _, domain = address.rpartition("@")
+    short = len(local) <= MAX_LOCAL and set(local) <= _SPOKEN
+    named = len(domain) <= MAX_DOMAIN and all(letter.isalnum() or letter in ".-" for letter in domain)
+    return f"{local if short else '***'}@{domain if named else '***'}"
 
 
 def _because(reasons: Sequence[Reason]) -> list[str]:

@@ -26,10 +26,11 @@ from gateway.routes import Routes
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.nexthop import NextHop
 from gateway.smtp.reply import Reply
+from gateway.treatments import banner
 from gateway.treatments.sign import Signer
 from gateway.treatments.table import KINDS, Unmet, apply, unmet_joined
 from policies.decision import Disposition, Treatment
-from policies.facts import Context
+from policies.facts import Context, domain_of
 from scanners.authentication import results
 from scanners.authentication.aggregate import aggregate_row
 from scanners.base import FAILED
@@ -252,9 +253,13 @@ class Pipeline:
         return results.authentication_results(judged.scanned.authentication, gateway.authserv_id) + received
 
     def _bytes(self, message: Message) -> bytes:
-        """The bytes as they came, less results fields that claim to be ours (RFC 8601 5)."""
+        """The bytes as they came, less results fields that claim to be ours (RFC 8601 5), and on the way out less our own banners."""
         if message.envelope.direction is not Direction.INBOUND:
-            return message.raw
+            shown = any(part.is_body and banner.SIGN in (part.text or "") for part in message.parts)
+            leaves = shown and any(
+                domain_of(person.address) not in self.local for person in message.envelope.recipients
+            )
+            return banner.off_replies(message.raw) if leaves else message.raw
         kept = results.strip_forged(message.raw, message.header_length, self.parts.config.gateway.authserv_id)
         return kept[0] if len(kept) == 1 else b"".join(kept)
 

@@ -1,6 +1,6 @@
 """What leaves is judged as it leaves (law 7): waivers by people and by time, and the judging again at release."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.config import Operator, Route
@@ -9,9 +9,10 @@ from gateway.delivery import HELD, TRANSITIONS, Action, Delivery, Verb
 from gateway.people import APPROVER, Refused, actor, entitled, own_mail
 from gateway.routes import Routes
 from gateway.store.protocol import Held
+from gateway.treatments.addressing import redirects
 from gateway.treatments.table import obstacles
 from gateway.waivers import Waiver, holding, unanswered
-from policies.decision import Decision, Disposition, Reason
+from policies.decision import CONFLICT, Decision, Disposition, Reason
 from scanners.message import Envelope, Recipient
 
 TIME = "time"
@@ -64,9 +65,12 @@ class Releaser:
     def __init__(self, custody: Custody, rejudge: Rejudge, routes: Routes) -> None:
         self._custody, self._rejudge, self._routes = custody, rejudge, routes
 
-    async def release(self, delivery: Delivery, operator: Operator, comment: str = "") -> Released | Waiting:
+    async def release(
+        self, delivery: Delivery, operator: Operator, comment: str = "", redirect: str = ""
+    ) -> Released | Waiting:
         """Answer, as this person, every open reason they may answer; then judge again and let go what has no open reason left.
 
+        ``redirect`` chooses one of the addresses where rules redirect differently; without it none of them is followed.
         Raises Refused (own mail, not entitled, not held), Gone, Busy, StoreUnavailable, RecorderUnavailable.
         """
         held = self._may_act(delivery, await self._custody.store.held(delivery.message_id), operator)
@@ -74,8 +78,11 @@ class Releaser:
         mine = [reason for reason in missing if entitled(operator, reason)]
         if missing and not mine:
             raise _refusal(missing[0])
+        if redirect:
+            _may_choose(delivery, mine, redirect)
         if mine:
-            action = Action(Verb.WAIVE, waivers=self._waivers(delivery, mine, operator.name), comment=comment)
+            waivers = self._waivers(delivery, mine, operator.name, redirect)
+            action = Action(Verb.WAIVE, waivers=waivers, comment=comment)
             (delivery,) = await self._custody.change(delivery, action, actor(operator))
         if missing := self._open(delivery):
             return Waiting(delivery, missing, anew=False)
@@ -178,13 +185,31 @@ class Releaser:
         missing = unanswered(delivery.decision, delivery.waivers, delivery.content, delivery.addresses)
         return tuple(reason for reason in missing if not _unmet(reason))
 
-    def _waivers(self, delivery: Delivery, reasons: list[Reason], by: str) -> tuple[Waiver, ...]:
+    def _waivers(self, delivery: Delivery, reasons: list[Reason], by: str, redirect: str = "") -> tuple[Waiver, ...]:
         at = self._custody.now()
         return tuple(
-            Waiver(reason.rule, reason.version, delivery.content, delivery.addresses, by, at)
+            Waiver(
+                reason.rule,
+                reason.version,
+                delivery.content,
+                delivery.addresses,
+                by,
+                at,
+                choice=redirect if reason.rule == CONFLICT else "",
+            )
             for reason in holding(delivery.decision)
             if reason in reasons
         )
+
+
+def _may_choose(delivery: Delivery, answered: Sequence[Reason], redirect: str) -> None:
+    """Raises Refused: an address that no rule named, or nothing to choose."""
+    if not any(reason.rule == CONFLICT for reason in answered):
+        raise Refused("此邮件没有待选的改投地址", "there is no choice of redirects to make here: leave --redirect out")
+    wanted = redirects(delivery.decision)
+    if redirect not in wanted:
+        known = ", ".join(wanted)
+        raise Refused(f"只能从规则给出的地址中选择：{known}", f"choose one of the addresses that rules named: {known}")
 
 
 def _unmet(reason: Reason) -> bool:

@@ -46,6 +46,17 @@ class Schedule:
             return None
         return min(now + self.pauses[attempts - 1], end)
 
+    def ending(self, after: timedelta) -> "Schedule":
+        """The same, but given up ``after`` the first attempt: the last pause is cut short, those beyond it are dropped."""
+        pauses: list[timedelta] = []
+        left = after
+        for pause in self.pauses:
+            if left <= timedelta():
+                break
+            pauses.append(min(pause, left))
+            left -= pause
+        return Schedule(tuple(pauses))
+
     def __str__(self) -> str:
         """In the grammar again, runs joined: ``1m, 5m*2``."""
         runs: list[tuple[timedelta, int]] = []

@@ -31,6 +31,7 @@ class Swept:
     swept: int = 0
     blobs: int = 0
     forgotten: int = 0
+    purged: int = 0
 
 
 class Sweeper:
@@ -53,7 +54,10 @@ class Sweeper:
         while finished := await self._custody.store.forgettable(self._custody.now(), MAX_BATCH):
             await self._custody.tidy(set(finished))
             forgotten += len(finished)
-        return Swept(settled, swept, blobs, forgotten)
+        purged = 0
+        while gone := await self._custody.store.purge(self._custody.now() - self._custody.times.ids, MAX_BATCH):
+            purged += gone
+        return Swept(settled, swept, blobs, forgotten, purged)
 
     async def _pending(self) -> tuple[int, int]:
         store, cutoff = self._custody.store, self._custody.now() - self._older_than
@@ -91,15 +95,19 @@ class Sweeper:
         removed = 0
         for start in range(0, len(old), MAX_BATCH):
             batch = old[start : start + MAX_BATCH]
-            orphans = set(batch) - await custody.store.keyed(batch)
+            orphans = set(batch) - await custody.store.keyed({_message_of(name) for name in batch})
             await custody.blobs.delete(*sorted(orphans))
             removed += len(orphans)
         return removed
 
 
+def _message_of(name: str) -> str:
+    return name.partition("-")[0]
+
+
 def _made(name: str) -> datetime:
-    """A blob is named after its message, whose id begins with the time of reception."""
+    """A blob's name begins with its message's id, which begins with the time of reception."""
     try:
-        return datetime.fromtimestamp(id_time_ms(name) / 1000, UTC)
+        return datetime.fromtimestamp(id_time_ms(_message_of(name)) / 1000, UTC)
     except ValueError:
         return datetime.max.replace(tzinfo=UTC)  # not ours: left alone

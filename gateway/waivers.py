@@ -21,7 +21,8 @@ class Waiver:
     """One reason that someone entitled (or time) has answered.
 
     ``content`` is the SHA-256 (hex) of the data as accepted. ``recipients`` are the addresses it was given for; it covers any part
-    of them, so that what is left of a split delivery stays covered. ``by`` is an operator's name, or ``time``.
+    of them, so that what is left of a split delivery stays covered. ``by`` is an operator's name, or ``time``. ``choice`` is what was
+    chosen where the reason is a choice: of rules that redirect differently, the address.
     """
 
     rule: str
@@ -30,6 +31,7 @@ class Waiver:
     recipients: tuple[str, ...]
     by: str
     at: datetime
+    choice: str = ""
 
 
 def holding(decision: Decision) -> tuple[Reason, ...]:

@@ -14,12 +14,12 @@ from datetime import datetime
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import lifeline, loading, logs, pipeline, schedule
+from gateway import lifeline, loading, logs, pipeline
 from gateway.chores import Chore, doing
 from gateway.config import Config
 from gateway.context.gather import Gatherer
 from gateway.courier import Courier
-from gateway.desk import ids, noting, now, open_desk, outward, remembering, signer
+from gateway.desk import delay_notice, ids, noting, now, open_desk, outward, remembering, retries, signer
 from gateway.hops import Hops
 from gateway.rejudging import rejudger
 from gateway.release import Releaser
@@ -92,7 +92,7 @@ async def serve(
             carrier,
             outward(config, desk.routes, hops),
             desk.notices,
-            schedule.parse(schedule.DEFAULT),
+            retries(config),
             clock=time.monotonic,
             log=log,
             releaser=Releaser(
@@ -101,6 +101,7 @@ async def serve(
                 desk.routes,
             ),
             judge_version=judge.version,
+            delay_notice=delay_notice(config),
         )
         stack.push_async_callback(courier.drain)
         parts = pipeline.Parts(

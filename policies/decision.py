@@ -110,7 +110,19 @@ TREATMENTS: tuple[TreatmentKind, ...] = (
         ENCRYPT_ORDER[1:],
     ),
     TreatmentKind(
-        "notify-sender", "none", Title("告知发件人邮件的处理情况", "Tells the sender what became of the mail")
+        "notify-sender",
+        "none",
+        Title("邮件被扣下时告知本单位发件人", "Tells a sender of ours that the mail is held"),
+        in_session=False,
+    ),
+    TreatmentKind(
+        "notify-recipient",
+        "none",
+        Title(
+            "邮件被扣下时告知本单位收件人：谁发来、为何、如何索取；不引用内容",
+            "Tells recipients of ours that mail for them is held: from whom, why and how to ask; never quotes it",
+        ),
+        in_session=False,
     ),
 )
 """Every treatment a rule may name."""

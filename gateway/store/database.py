@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import (
     Connection,
     Engine,
+    Insert,
     Row,
     create_engine,
     event,
@@ -69,12 +70,27 @@ def sqlite_engine(path: Path) -> Engine:
     return engine
 
 
+def postgresql_engine(url: str) -> Engine:
+    """PostgreSQL as custody needs it: durable at every commit; one connection, as one thread works; a lost one is made anew.
+
+    Writers take row locks where SQLite has its one writer's lock (statements.LOCK, FOR UPDATE); reads see one moment (REPEATABLE READ).
+    """
+    settings = f"-c synchronous_commit=on -c lock_timeout={BUSY_MS} -c timezone=UTC"
+    return create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args={"options": settings})
+
+
+class _Taken(Exception):
+    """The id was there before; leaves the transaction undone."""
+
+
 class SqlStore:
     """gateway.store.protocol.Store on an Engine; make it by ``await SqlStore.open(...)``."""
 
     def __init__(self, engine: Engine, key: StoreKey) -> None:
         self._engine, self._key = engine, key
         self._reading = engine.execution_options(sealgate_reading=True)
+        if engine.dialect.name == "postgresql":
+            self._reading = self._reading.execution_options(isolation_level="REPEATABLE READ")
         self._thread = ThreadPoolExecutor(1, "store")
         self._closed = False
 
@@ -113,15 +129,20 @@ class SqlStore:
         def work(connection: Connection) -> bool:
             if connection.execute(sql.MESSAGE_THERE, {"message": held.envelope.id}).first():
                 return False
-            connection.execute(sql.INSERT_MESSAGE, message)
+            _insert_new(connection, sql.INSERT_MESSAGE, message)
             connection.execute(sql.INSERT_DELIVERY, rows)
             connection.execute(sql.INSERT_ADDRESS, tokens)
             return True
 
-        return await self._write(work)
+        try:
+            return await self._write(work)
+        except _Taken:
+            return False
 
     async def save(self, changes: Sequence[Change]) -> tuple[bool, ...]:
         def work(connection: Connection) -> tuple[bool, ...]:
+            if len(changes) > 1:  # in one order for everybody, so that no two wait for each other
+                connection.execute(sql.LOCK, {"ids": sorted(change.before.id for change in changes)}).all()
             boxes = self._boxes(connection, {change.before.message_id for change in changes})
             return tuple(self._save_one(connection, change, boxes.get(change.before.message_id)) for change in changes)
 
@@ -206,7 +227,7 @@ class SqlStore:
         return await self._read(lambda connection: self._box(connection, message_id))
 
     async def keyed(self, message_ids: Collection[str]) -> frozenset[str]:
-        query = select(MESSAGE.c.id).where(MESSAGE.c.id.in_(sorted(message_ids)) & MESSAGE.c.wrapped.is_not(None))
+        query = select(MESSAGE.c.blob).where(MESSAGE.c.id.in_(sorted(message_ids)) & MESSAGE.c.wrapped.is_not(None))
         return frozenset(await self._read(lambda connection: tuple(connection.scalars(query))))
 
     async def forget(self, message_ids: Collection[str], now: datetime) -> frozenset[str]:
@@ -214,13 +235,20 @@ class SqlStore:
             at = {"ids": sorted(message_ids), "now_ms": _ms(now)}
             gone = set(message_ids) - set(connection.scalars(sql.STILL_WANTED, at))
             mine = {"ids": sorted(gone)}
+            blobs = frozenset(connection.scalars(sql.BLOBS, mine))
             untold = gone - set(connection.scalars(sql.TOLD_OF, mine))  # its id may come again
             connection.execute(sql.DELETE_ADDRESSES, mine)
             connection.execute(sql.DELETE_DELIVERIES, mine)
             connection.execute(sql.DESTROY_KEYS, mine)
             if untold:
                 connection.execute(sql.DELETE_MESSAGES, {"ids": sorted(untold)})
-            return frozenset(gone)
+            return blobs
+
+        return await self._write(work)
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        def work(connection: Connection) -> int:
+            return connection.execute(sql.PURGE, {"before_ms": _ms(before), "at_most": limit}).rowcount
 
         return await self._write(work)
 
@@ -237,7 +265,7 @@ class SqlStore:
     async def set_applied_to(self, index: int) -> None:
         def work(connection: Connection) -> None:
             mine = META.c.name == "applied_to"
-            value = connection.scalar(select(META.c.value).where(mine))
+            value = connection.scalar(select(META.c.value).where(mine).with_for_update())
             if value is None:
                 connection.execute(insert(META), {"name": "applied_to", "value": str(index)})
             elif int(value) < index:
@@ -257,16 +285,19 @@ class SqlStore:
         }
 
         def work(connection: Connection) -> bool:
-            row = connection.execute(select(OPERATOR).where(OPERATOR.c.name == name)).first()
+            row = connection.execute(select(OPERATOR).where(OPERATOR.c.name == name).with_for_update()).first()
             if _proofs(row) != before:
                 return False
             if row is None:
-                connection.execute(insert(OPERATOR), {"name": name, **values})
+                _insert_new(connection, insert(OPERATOR), {"name": name, **values})
             else:
                 connection.execute(update(OPERATOR).where(OPERATOR.c.name == name).values(values))
             return True
 
-        return await self._write(work)
+        try:
+            return await self._write(work)
+        except _Taken:
+            return False
 
     def _box(self, connection: Connection, message_id: str) -> MessageBox | None:
         wrapped = connection.scalar(sql.WRAPPED, {"message": message_id})
@@ -331,6 +362,14 @@ class SqlStore:
             raise StoreUnavailable("a row with that id is already there") from error
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"{type(error).__name__}: {getattr(error, 'orig', None) or 'no detail'}") from error
+
+
+def _insert_new(connection: Connection, statement: Insert, values: Mapping[str, object]) -> None:
+    """Insert a row that somebody else may be inserting at the same moment. Raises _Taken."""
+    try:
+        connection.execute(statement, values)
+    except IntegrityError as error:
+        raise _Taken from error
 
 
 def _place(delivery_id: str, version: int) -> str:

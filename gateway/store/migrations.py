@@ -6,9 +6,11 @@ from sqlalchemy.exc import DBAPIError
 from gateway.store.errors import StoreUnavailable
 from gateway.store.tables import META, METADATA
 
-VERSION = 1
-STEPS: dict[int, tuple[str, ...]] = {}
-"""``n``: what leads from version n-1 to n. Version 1 is METADATA as it stands."""
+VERSION = 2
+LOCK = 7_301_942
+"""Number of the advisory lock that processes which start together take in turn."""
+STEPS: dict[int, tuple[str, ...]] = {2: ("CREATE INDEX IF NOT EXISTS message_by_created ON message (created_ms)",)}
+"""``n``: what leads from version n-1 to n. A new database is made by METADATA, which is always the newest version."""
 
 
 def migrate(connection: Connection, key_check: str) -> None:
@@ -16,6 +18,8 @@ def migrate(connection: Connection, key_check: str) -> None:
 
     The caller's transaction is the writer's lock: of two processes that start together the second finds the work done.
     """
+    if connection.dialect.name == "postgresql":  # SQLite has its writer's lock by BEGIN IMMEDIATE
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
     METADATA.create_all(connection)
     known = {row.name: row.value for row in connection.execute(select(META))}
     if not known:

@@ -114,7 +114,7 @@ class Store(Protocol):
         ...
 
     async def forget(self, message_ids: Collection[str], now: datetime) -> frozenset[str]:
-        """Destroy key and rows of those messages of which every delivery is terminal and past its ``due``; says which are gone.
+        """Destroy key and rows of those messages of which every delivery is terminal and past its ``due``; names the blobs to delete.
 
         Their ids stay taken, but for messages of which all was swept.
         """
@@ -125,7 +125,11 @@ class Store(Protocol):
         ...
 
     async def keyed(self, message_ids: Collection[str]) -> frozenset[str]:
-        """Those of these messages that are kept and not destroyed."""
+        """The names of the blobs of those of these messages that are kept and not destroyed."""
+        ...
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        """Forget also the ids of destroyed messages received before then; says how many, at most ``limit``."""
         ...
 
     async def applied_to(self) -> int:

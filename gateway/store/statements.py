@@ -19,6 +19,8 @@ WRAPPED = select(MESSAGE.c.wrapped).where(MESSAGE.c.id == bindparam("message"))
 SEALED = select(MESSAGE.c.sealed).where(MESSAGE.c.id == bindparam("message"))
 KEYS = select(MESSAGE.c.id, MESSAGE.c.wrapped).where(MESSAGE.c.id.in_(IDS) & MESSAGE.c.wrapped.is_not(None))
 SWAP = update(DELIVERY).where((DELIVERY.c.id == bindparam("old_id")) & (DELIVERY.c.version == bindparam("old_version")))
+LOCK = select(DELIVERY.c.id).where(DELIVERY.c.id.in_(IDS)).order_by(DELIVERY.c.id).with_for_update()
+"""For many swaps at once. SQLite has its one writer's lock by then, and ignores FOR UPDATE."""
 FORGET_ADDRESSES_OF = delete(ADDRESS).where(ADDRESS.c.delivery_id == bindparam("delivery"))
 ROWS: "Select[Any]" = select(
     DELIVERY.c.id, DELIVERY.c.message_id, DELIVERY.c.state, DELIVERY.c.version, DELIVERY.c.sealed, MESSAGE.c.wrapped
@@ -32,5 +34,14 @@ STILL_WANTED = select(DELIVERY.c.message_id).where(_MINE & WANTED).distinct()
 TOLD_OF = select(DELIVERY.c.message_id).where(_MINE & (DELIVERY.c.state != State.SWEPT.value)).distinct()
 DELETE_ADDRESSES = delete(ADDRESS).where(ADDRESS.c.delivery_id.in_(select(DELIVERY.c.id).where(_MINE)))
 DELETE_DELIVERIES = delete(DELIVERY).where(_MINE)
+BLOBS = select(MESSAGE.c.blob).where(MESSAGE.c.id.in_(IDS) & MESSAGE.c.wrapped.is_not(None))
+PURGE = delete(MESSAGE).where(
+    MESSAGE.c.id.in_(
+        select(MESSAGE.c.id)
+        .where(MESSAGE.c.wrapped.is_(None) & (MESSAGE.c.created_ms < bindparam("before_ms")))
+        .limit(bindparam("at_most"))
+    )
+)
+"""Only what was destroyed: a message that is kept has its key, however old it is."""
 DELETE_MESSAGES = delete(MESSAGE).where(MESSAGE.c.id.in_(IDS))
 DESTROY_KEYS = update(MESSAGE).where(MESSAGE.c.id.in_(IDS)).values(wrapped=None, sealed=None)

@@ -1,8 +1,15 @@
 """The tables. Columns in clear are what the queue must sort and filter by; whatever names a person is sealed or a blind token."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy.types import TypeEngine
 
 METADATA = MetaData()
+
+
+def _id(length: int) -> "TypeEngine[str]":
+    """An id, sorted by its bytes everywhere: PostgreSQL's own order would depend on the server's language."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
 
 META = Table(
     "meta", METADATA, Column("name", String(40), primary_key=True), Column("value", String(200), nullable=False)
@@ -11,18 +18,19 @@ META = Table(
 MESSAGE = Table(
     "message",
     METADATA,
-    Column("id", String(64), primary_key=True),
+    Column("id", _id(64), primary_key=True),
     Column("wrapped", LargeBinary),  # NULL: destroyed; the row stays so that the same id is not taken twice
     Column("sealed", LargeBinary),  # Held: envelope and summary
     Column("blob", String(80), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Index("message_by_created", "created_ms"),
 )
 
 DELIVERY = Table(
     "delivery",
     METADATA,
-    Column("id", String(96), primary_key=True),
-    Column("message_id", String(64), nullable=False),
+    Column("id", _id(96), primary_key=True),
+    Column("message_id", _id(64), nullable=False),
     Column("state", String(20), nullable=False),
     Column("version", Integer, nullable=False),
     Column("due_ms", BigInteger, nullable=False),
@@ -41,7 +49,7 @@ ADDRESS = Table(
     "address",
     METADATA,
     Column("token", LargeBinary(16), primary_key=True),
-    Column("delivery_id", String(96), primary_key=True),
+    Column("delivery_id", _id(96), primary_key=True),
     Index("address_by_delivery", "delivery_id"),
 )
 

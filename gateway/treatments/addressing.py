@@ -4,16 +4,30 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.plan import Share
-from policies.decision import Decision
+from gateway.waivers import Waiver
+from policies.decision import CONFLICT, Decision
 from scanners.message import Recipient
 
 
-def redirected(decision: Decision, addresses: Sequence[str] = ()) -> str:
-    """Where the mail to these goes instead, or ``""``; a copy goes where it was meant to. Two redirects that differ are a conflict,
-    which policies turn into APPROVE."""
+def redirects(decision: Decision) -> tuple[str, ...]:
+    """Where rules want it instead; more than one is a conflict, which a person answers."""
+    return tuple(t.value for t in sorted(decision.treatments) if t.kind == "redirect")
+
+
+def redirected(decision: Decision, addresses: Sequence[str] = (), waivers: Sequence[Waiver] = ()) -> str:
+    """Where the mail to these goes instead, or ``""``; a copy goes where it was meant to.
+
+    Of redirects that differ none is followed, unless whoever answered the conflict chose one: released without a choice, the mail goes
+    to those it was written to.
+    """
     if addresses and set(addresses) <= set(copies(decision)):
         return ""
-    return next((t.value for t in sorted(decision.treatments) if t.kind == "redirect"), "")
+    wanted = redirects(decision)
+    if len(wanted) < 2:
+        return next(iter(wanted), "")
+    asked = {(reason.rule, reason.version) for reason in decision.reasons if reason.rule == CONFLICT}
+    chosen = (waiver.choice for waiver in waivers if (waiver.rule, waiver.version) in asked)
+    return next((choice for choice in chosen if choice in wanted), "")
 
 
 def copies(decision: Decision) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from pybase64 import b64encode
 
+from gateway.treatments import surgery
 from gateway.treatments.surgery import OWN_TEXT, Node, replaced, text, without_fields
 
 OPEN, CLOSE = "【", "】"
@@ -18,6 +19,7 @@ SIGN = "信关 Sealgate"
 MAX_TEXT = 500
 """Characters of a banner's own words."""
 CLASS = "sealgate-banner"
+_MAY_HIDE = (SIGN.encode(), SIGN.encode("gb18030"), b"base64", b"quoted-printable", b"Quoted-Printable", b"BASE64")
 _RETYPED = frozenset({b"content-type", b"content-transfer-encoding"})
 _LINE = 76
 
@@ -31,6 +33,25 @@ def added(raw: bytes, root: Node, words: str) -> bytes | None:
 def removed(raw: bytes, root: Node) -> bytes | None:
     """``raw`` without our banners; the same bytes when there are none. None when a body with one can't be read for sure."""
     return _rewritten(raw, root, lambda old, is_html: _off_html(old) if is_html else _off_text(old))
+
+
+def off_replies(raw: bytes) -> bytes:
+    """What leaves the company, without the warnings we put into it on the way in; as it came where it can't be altered for sure.
+
+    Costs a search where there is nothing to do: the sign in clear, or a transfer encoding that could hide it.
+    """
+    if not may_be_in(raw):
+        return raw
+    root = surgery.structure(raw)
+    if root is None or surgery.sealed(root, raw):
+        return raw
+    without = removed(raw, root)
+    return raw if without is None else without
+
+
+def may_be_in(raw: bytes) -> bool:
+    """Whether one of our banners could be in these bytes: its sign, or any encoding or charset that could hide it."""
+    return any(sign in raw for sign in _MAY_HIDE)
 
 
 def bodies(root: Node) -> list[Node]:

@@ -50,6 +50,7 @@ _ALL = (
     Kind("redirect", Place.ENVELOPE, Title("改投他人", "send it to somebody else instead")),
     Kind("copy", Place.ENVELOPE, Title("抄送副本", "somebody else gets it too")),
     Kind("notify-sender", Place.ENVELOPE, Title("通知发件人", "tell the sender that it is held")),
+    Kind("notify-recipient", Place.ENVELOPE, Title("通知收件人", "tell recipients of ours that it is held")),
 )
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
@@ -104,7 +105,7 @@ def _reason(kind: str, version: str, zh: str, en: str) -> Reason:
 
 
 def _unalterable(treatment: Treatment, raw: bytes) -> Title | None:
-    if treatment.kind == "unbanner" and not _may_have_banner(raw):
+    if treatment.kind == "unbanner" and not banner.may_be_in(raw):
         return None
     root = surgery.structure(raw)
     if root is None:
@@ -116,11 +117,6 @@ def _unalterable(treatment: Treatment, raw: bytes) -> Title | None:
     ):
         return Title("正文编码无法确定，不作改动", "the charset of its text is in doubt, so it is not altered")
     return None
-
-
-def _may_have_banner(raw: bytes) -> bool:
-    """Cheap: our sign in clear, or any encoding that could hide it."""
-    return banner.SIGN.encode() in raw or b"base64" in raw or b"quoted-printable" in raw or b"Quoted-Printable" in raw
 
 
 def apply(
@@ -159,7 +155,7 @@ def apply(
 
 
 def _altered(data: bytes, treatment: Treatment, message_id: str) -> bytes | None:
-    if treatment.kind == "unbanner" and not _may_have_banner(data):
+    if treatment.kind == "unbanner" and not banner.may_be_in(data):
         return data
     root = surgery.structure(data)
     if root is None:

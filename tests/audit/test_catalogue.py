@@ -16,5 +16,18 @@ def test_types_in_the_code_are_in_the_catalogue() -> None:
         assert set(TYPE.findall(path.read_text("utf-8"))) <= known, path
 
 
+OUTCOMES = {"relayed", "refused", "deferred", "outcome_unknown"}
+"""Kinds that gateway.events.outcome writes as ``message.<kind>`` (gateway.relay.outcome_kind)."""
+
+
+def test_no_type_is_promised_that_nobody_writes() -> None:
+    folders = (ROOT, ROOT.parent / "audit")
+    texts = [
+        path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py") if path.name != "catalogue.py"
+    ]
+    written = {found for text in texts for found in TYPE.findall(text)} | {f"message.{kind}" for kind in OUTCOMES}
+    assert {item.name for item in TYPES} <= written
+
+
 def test_both_languages() -> None:
     assert all(item.zh and item.en for item in TYPES)

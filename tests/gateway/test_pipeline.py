@@ -1,6 +1,7 @@
 """The way of one message: what the client, the next hop, custody and the log see, for each plan and each fault on the way."""
 
 import asyncio
+import base64
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -169,6 +170,18 @@ async def test_the_log_keeps_what_replay_asks(house: House) -> None:
     assert public["facts"][0]["direction"] == "inbound"  # type: ignore[index]
 
 
+async def test_our_banner_is_kept_off_replies_that_leave(house: House) -> None:
+    banner = "【外部邮件 · 信关 Sealgate】".encode()
+    raw = RAW.replace(b"word", b"my answer\r\n> " + banner + b"\r\n> old")
+    out = {"direction": Direction.OUTBOUND, "sender": "b@corp.test"}
+    await house.receive(raw, **out, recipients=(Recipient("a@partner.example"),))
+    await house.receive(raw, **out, id="01KAMZ3W8Q0000000000000M02")
+    outside, inside = (message.data for message in house.server.messages)
+    assert banner not in base64.b64decode(outside.partition(b"\r\n\r\n")[2])
+    assert "my answer" in base64.b64decode(outside.partition(b"\r\n\r\n")[2]).decode()
+    assert inside.endswith(raw), "among ourselves the warning stays"
+
+
 async def test_held_is_durable_before_250(house: House) -> None:
     code, text = await house.receive(subject("HOLD"))
     assert code == 250
@@ -275,8 +288,10 @@ async def test_what_matched_and_what_failed_is_counted(house: House) -> None:
     def value(name: str, **labels: str) -> float:
         return REGISTRY.get_sample_value(name, labels) or 0.0
 
-    matches = value("sealgate_rule_matches_total", rule="hold-it")
-    failures = value("sealgate_scanner_failures_total", scanner="words")
+    matches, failures = (
+        value("sealgate_rule_matches_total", rule="hold-it"),
+        value("sealgate_scanner_failures_total", scanner="words"),
+    )
     await house.receive(subject("HOLD"))
     await house.receive(subject("HOLD", b"crash"), id="01KAMZ3W8Q0000000000000M02")
     assert value("sealgate_rule_matches_total", rule="hold-it") == matches + 1

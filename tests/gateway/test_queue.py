@@ -8,13 +8,14 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from gateway.config import Route
+from gateway.config import Operator, Route
 from gateway.courier import POISON, Courier, Outward, settle_down
 from gateway.delivery import Action, State, Verb
 from gateway.hops import Hops
-from gateway.notices import House, Notices
+from gateway.notices import Allowance, House, Notices
+from gateway.people import Refused
 from gateway.queue import PER_HOP, Queue
-from gateway.release import Rejudged, Releaser
+from gateway.release import Rejudged, Released, Releaser
 from gateway.routes import Routes
 from gateway.schedule import parse as schedule
 from gateway.smtp.reply import Reply
@@ -28,6 +29,7 @@ from tests.gateway.samples import RAW, START, decided, decision, envelope, reaso
 
 LATER = Reply(450, "4.2.1", "later")
 NO = Reply(550, "5.1.1", "unknown")
+WANG = Operator("wang", "wang@corp.test")
 HOUSE = House("gw.test", "postmaster@corp.test", frozenset({"corp.test"}))
 
 
@@ -40,6 +42,7 @@ class Office:
         notices = Notices(at.custody, at.recorder, routes, HOUSE, at.clock)
         releaser = Releaser(at.custody, self.rejudge, routes)
         log = logging.getLogger("test")
+        self.releaser = releaser
         self.courier = Courier(
             at.custody, self.carrier, Outward(routes, Hops()), notices, schedule("1m, 5m*2, 1d"),
             clock=lambda: 0.0, log=log, releaser=releaser, judge_version=version,
@@ -272,6 +275,111 @@ async def test_the_sender_hears_of_a_hold_and_of_its_end(at):
         "hold.expire",
     ]
     assert await office.states() == set()
+
+
+QUARANTINED = Decision(
+    Disposition.QUARANTINE, frozenset({Treatment("notify-recipient")}), (reason("bad", Disposition.QUARANTINE),)
+)
+FROM_OUTSIDE = {"direction": Direction.INBOUND, "sender": "ana@partner.example"}
+
+
+async def test_inside_recipients_hear_of_a_quarantine_once_and_nothing_of_its_words(at):
+    office = Office(at)
+    people = ("li@corp.test", "Li@corp.test", "x@far.example", "wang@corp.test")
+    of = replace(envelope(recipients=people), **FROM_OUTSIDE)
+    taken = await take(at, share(QUARANTINED, people), of=of)
+    for _ in range(2):
+        office.courier.attempt_soon(taken)
+        await office.courier.drain()
+    await office.turn()
+    assert sorted(to for (to,) in office.sent_to()) == ["li@corp.test", "wang@corp.test"]
+    told = message_from_bytes(office.carrier.taken[0][2], policy=policy.default)
+    text = told.get_content()
+    for word in (
+        "ana@partner.example",
+        "题 / title",
+        "postmaster@corp.test",
+        of.id,
+        "已被隔离",
+        "kept until: 2026-12-22",
+    ):
+        assert word in text
+    assert "planted" not in office.carrier.taken[0][2].decode()
+    assert told["Auto-Submitted"] == "auto-generated"
+    assert office.carrier.taken[0][1].sender == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "head"),
+    [
+        ({"sender": ""}, b""),
+        ({}, b"Auto-Submitted: auto-replied\r\n"),
+        ({}, b"AUTO-SUBMITTED:auto-generated; x=y\r\n"),
+    ],
+)
+async def test_no_notice_answers_a_machine(at, changes, head):
+    office = Office(at)
+    of = replace(envelope(recipients=("li@corp.test",)), **{**FROM_OUTSIDE, **changes})
+    office.courier.attempt_soon(await take(at, share(QUARANTINED, ("li@corp.test",)), of=of, raw=head + RAW))
+    await office.courier.drain()
+    assert await office.turn() == 0
+
+
+@pytest.mark.parametrize(
+    ("sender", "shown"),
+    [
+        ("ana@partner.example", "ana@partner.example"),
+        ('"call 0900 now"@x.example', "***@x.example"),
+        ("a@http://evil/x", "a@***"),
+        ("请打电话@x.example", "***@x.example"),
+    ],
+)
+async def test_an_address_carries_no_message(at, sender, shown):
+    office = Office(at)
+    of = replace(envelope(recipients=("li@corp.test",)), **{**FROM_OUTSIDE, "sender": sender})
+    office.courier.attempt_soon(await take(at, share(QUARANTINED, ("li@corp.test",)), of=of))
+    await office.courier.drain()
+    await office.turn()
+    text = message_from_bytes(office.carrier.taken[0][2], policy=policy.default).get_content()
+    assert f"(not verified): {shown}\n" in text.replace("\r", "")
+
+
+def test_a_flood_of_bad_mail_is_no_flood_of_notices():
+    allowance = Allowance(2)
+    assert [allowance.take("a", START) for _ in range(3)] == [True, True, False]
+    assert allowance.take("b", START)
+    assert allowance.take("a", START + timedelta(hours=1))
+
+
+CONFLICTING = Decision(
+    Disposition.DELIVER, frozenset({Treatment("redirect", "x@corp.test"), Treatment("redirect", "y@corp.test")})
+)
+
+
+@pytest.mark.parametrize(
+    ("choice", "reached"), [("", "buyer@acme.example"), ("x@corp.test", "x@corp.test"), ("y@corp.test", "y@corp.test")]
+)
+async def test_of_redirects_that_differ_only_a_chosen_one_is_followed(at, choice, reached):
+    says = DELIVER | CONFLICTING
+    office = Office(at, says)
+    (row,) = (await take(at, share(says))).deliveries
+    assert row.state is State.AWAITING_APPROVAL
+    released = await office.releaser.release(row, WANG, redirect=choice)
+    assert isinstance(released, Released)
+    await office.turn()
+    assert office.sent_to() == [(reached,)]
+
+
+async def test_only_what_a_rule_named_can_be_chosen(at):
+    says = DELIVER | CONFLICTING
+    office = Office(at, says)
+    (row,) = (await take(at, share(says))).deliveries
+    with pytest.raises(Refused, match="choose one"):
+        await office.releaser.release(row, WANG, redirect="evil@far.example")
+    held = replace(envelope("01KAMZ3W8Q0000000000000M02"))
+    (plain,) = (await take(at, share(decision(reason())), of=held)).deliveries
+    with pytest.raises(Refused, match="no choice"):
+        await office.releaser.release(plain, WANG, redirect="x@corp.test")
 
 
 async def test_a_delay_lapses_by_itself(at):

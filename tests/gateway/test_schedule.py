@@ -127,3 +127,10 @@ class TestNextDue:
             now, attempts = due, attempts + 1
         assert attempts <= len(schedule.pauses) + 1
         assert now == START + schedule.lifetime
+
+
+def test_a_schedule_may_be_ended_earlier() -> None:
+    cut = parse("1m, 1h*3").ending(timedelta(minutes=90))
+    assert str(cut) == "1m, 1h, 29m"
+    assert cut.lifetime == timedelta(minutes=90)
+    assert parse("1m, 1h").ending(timedelta(days=9)) == parse("1m, 1h")

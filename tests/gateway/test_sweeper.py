@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.custody import CustodyUnavailable
-from gateway.delivery import State
+from gateway.custody import AlreadyTaken, CustodyUnavailable
+from gateway.delivery import Action, State, Verb
 from gateway.store.protocol import Filter
 from gateway.sweeper import Sweeper, Swept
 from policies.decision import DELIVER
@@ -79,3 +79,33 @@ async def test_blobs_without_a_row_go_when_old(at):
     at.clock.go(minutes=9)
     assert (await sweeper(at).sweep()).blobs == 1
     assert await at.blobs.names() == ("not-a-ulid",)
+
+
+async def test_the_loser_of_an_id_never_touches_the_winners_bytes(at):
+    await at.custody.take(envelope(), RAW, (share(),), decided(), await at.key())
+    with pytest.raises(AlreadyTaken):
+        await at.custody.take(envelope(), b"other", (share(),), decided(), await at.key())
+    assert await at.custody.raw(envelope().id) == RAW
+    assert len(await at.blobs.names()) == 1
+
+
+async def test_a_blob_of_a_loser_that_died_is_swept_and_the_winners_stays(at):
+    await at.custody.take(envelope(), RAW, (share(decision(reason())),), decided(), await at.key())
+    await at.blobs.put(f"{envelope().id}-{at.ids()}", [b"left behind"])
+    at.clock.go(hours=1)
+    assert (await sweeper(at).sweep()).blobs == 1
+    assert await at.custody.raw(envelope().id) == RAW
+
+
+async def test_ids_of_finished_messages_are_kept_for_a_bounded_time(at):
+    (row,) = (
+        await at.custody.take(envelope(), RAW, (share(decision(reason())),), decided(), await at.key())
+    ).deliveries
+    await at.custody.change(row, Action(Verb.REJECT))
+    one = sweeper(at)
+    at.clock.go(days=29)
+    assert (await one.sweep()).purged == 0
+    with pytest.raises(AlreadyTaken):
+        await at.custody.take(envelope(), RAW, (share(),), decided(), await at.key())
+    at.clock.go(days=2)
+    assert (await one.sweep()).purged == 1

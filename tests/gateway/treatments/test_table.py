@@ -107,6 +107,21 @@ def test_a_banner_is_found_again_when_quoted_or_renamed():
     assert out.get_body(("html",)).get_content().strip() == "<p>my</p><blockquote><p>old</p></blockquote>"
 
 
+@pytest.mark.parametrize("raw", [RAW, mail(), b"", b"\r\n\r\n" + "信关 Sealgate".encode()])
+def test_a_reply_without_a_banner_keeps_its_bytes(raw):
+    assert banner.off_replies(raw) == raw
+
+
+def test_off_replies_takes_only_what_it_can_for_sure():
+    raw = mail(attachment=False)
+    shown = done(raw, OUTSIDE)
+    without = read(banner.off_replies(shown))
+    for kind in ("plain", "html"):
+        assert "Sealgate" not in without.get_body((kind,)).get_content()
+    signed = SIGNED.replace(b"text", "【外部 · 信关 Sealgate】\r\n\r\ntext".encode())
+    assert banner.off_replies(signed) == signed, "what its sender vouches for stays"
+
+
 def test_strip_takes_the_part_and_leaves_a_note():
     out = done(mail(), Treatment("strip", ".exe"))
     parsed = read(out)
