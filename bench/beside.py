@@ -15,10 +15,12 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from run import BASE, PORT, gateway, rig
+from run import BASE, PORT, Table, gateway, rig
 
 LARGE = 2_500_000
 """Octets from which a message of the corpus counts as large."""
+SMALL, MESSAGES = "4x20s", 1000
+"""Fewer connections than cores can serve at once: the figure is about waiting behind large mail, not behind a queue of small ones."""
 REPLY_S = 60.0
 """Longest wait for an answer; a silent server ends the run with an error instead of hanging it."""
 
@@ -87,33 +89,51 @@ def measured(arguments: Sequence[str], large: int) -> tuple[dict[str, object], i
     return row, sum(sender.delivered for sender in senders)
 
 
-def main() -> int:
-    """Alone, then beside large mail; with ``--peer`` the same for Postfix with rspamd."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", default="4x20s")
-    parser.add_argument("-n", type=int, default=1000)
-    parser.add_argument("--large", type=int, default=1)
-    parser.add_argument("--peer", action="store_true")
-    arguments = parser.parse_args()
-    load = ["--loads", arguments.small, "-n", str(arguments.n)]
-    print("| who | large connections | small msgs/s | p50 ms | p95 ms | p99 ms | large delivered | others' CPU % |")
-    print("|---|---|---|---|---|---|---|---|")
+def rows(
+    table: Table, *, small: str = SMALL, most: int = MESSAGES, connections: int = 1, peer: bool = False,
+    python: str = sys.executable,
+) -> None:  # fmt: skip
+    """Alone, then beside large mail; with ``peer`` the same for Postfix with rspamd first."""
+    load = ["--loads", small, "-n", str(most)]
+    table.say(
+        f"| who, {small} small | large connections | small msgs/s | p50 ms | p95 ms | p99 ms | large delivered | others' CPU % |"
+    )
+    table.say("|---|---|---|---|---|---|---|---|")
 
     def show(who: str, large: int, row: dict[str, object], delivered: int) -> None:
         times = row.get("tx_ms")
         cells = times if isinstance(times, list) else ["", "", ""]
         words = [who, large, row.get("msg_s"), *cells, delivered, row.get("other_cpu_pct")]
-        print("| " + " | ".join(map(str, words)) + " |", flush=True)
+        table.say("| " + " | ".join(map(str, words)) + " |")
 
-    if arguments.peer:
-        for large in (0, arguments.large):
+    if peer:
+        for large in (0, connections):
             show("Postfix + rspamd lean", large, *measured(["bench", "postfix-rspamd-lean-noav", *load], large))
-    with gateway("true", False) as pids:
+    with gateway("true", False, python) as pids:
         flags = [flag for pid in pids for flag in ("--pid", str(pid))]
         common = ["ext", str(PORT), *flags, "--client-ip", "xclient"]
         rig([*common, "--loads", "10x20", "-n", "100", "--label", "warm-up"])
-        for large in (0, arguments.large):
+        for large in (0, connections):
             show("ours", large, *measured([*common, *load, "--label", "beside"], large))
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", default=SMALL)
+    parser.add_argument("-n", type=int, default=MESSAGES)
+    parser.add_argument("--large", type=int, default=1)
+    parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--python", default=sys.executable)
+    arguments = parser.parse_args()
+    rows(
+        Table(),
+        small=arguments.small,
+        most=arguments.n,
+        connections=arguments.large,
+        peer=arguments.peer,
+        python=arguments.python,
+    )
     return 0
 
 
