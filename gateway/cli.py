@@ -46,7 +46,23 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     subparsers = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS if only is None else (only,):
         import_module(f"gateway.commands.{name}").add(subparsers)
+        _explain_verbs(subparsers.choices[name])
     return made
+
+
+def _explain_verbs(command: argparse.ArgumentParser) -> None:
+    """Give each verb's own --help its sentence, and the examples of its command that show it."""
+    for action in command._actions:
+        if not isinstance(action, argparse._SubParsersAction):
+            continue
+        sentences = {each.dest: each.help or "" for each in action._choices_actions}
+        for verb, parser in action.choices.items():
+            shown = [line.strip() for line in (command.epilog or "").splitlines() if f" {verb}" in line]
+            lines = [line[line.find("sealgate ") :] for line in shown if f"{command.prog} {verb}" in line]
+            parser.description = parser.description or sentences.get(verb)
+            if lines and not parser.epilog:
+                parser.epilog = "examples 示例:\n  " + "\n  ".join(lines)
+                parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -169,6 +169,18 @@ def test_a_command_that_is_shown_parses(page: str, line: str, capsys: pytest.Cap
     assert status == 0 or names_a_verb, f"{page}: {line}\n{said}"
 
 
+def examples_in_help() -> list[tuple[str, str]]:
+    made = next(action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction))
+    epilogs = [(command, parser.epilog or "") for command, parser in made.choices.items()]
+    lines = [(command, line) for command, epilog in epilogs for line in epilog.splitlines() if "sealgate " in line]
+    return [(f"{command} --help", line[line.find("sealgate ") :]) for command, line in lines]
+
+
+@pytest.mark.parametrize(("page", "line"), examples_in_help())
+def test_an_example_of_a_help_text_parses(page: str, line: str) -> None:
+    cli.parser().parse_args(shlex.split(ELLIPSIS.sub("", line).partition(" < ")[0])[1:])
+
+
 def verbs_of(command: str) -> set[str]:
     parser = next(
         action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)

@@ -247,6 +247,17 @@ def test_a_commands_help_is_in_both_languages_and_shows_an_example(command: str)
     assert runs(parser), "no run="
 
 
+def test_every_verbs_own_help_has_its_sentence_and_an_example() -> None:
+    made = next(action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for command, parser in made.choices.items():
+        for verb in [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]:
+            for name, inner in verb.choices.items():
+                assert chinese(inner.description or ""), f"sealgate {command} {name} --help has no sentence"
+                assert f"sealgate {command} {name}" in (inner.epilog or ""), (
+                    f"sealgate {command} {name} --help has no example"
+                )
+
+
 def arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
     """(command and argument, help) of a command and its verbs."""
     for action in parser._actions:

@@ -37,7 +37,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         epilog="examples 示例:\n  sealgate held list --rule outbound-contract-price\n"
         "  sealgate held show 01KAMZ3W8Q0000000000000M01\n"
         "  sealgate held release 01KAMZ3W8Q0000000000000M01 --operator wang.fang\n"
-        "  sealgate held reject 01KAMZ3W8Q0000000000000M01 --operator wang.fang --comment '价格有误'\n\n"
+        "  sealgate held reject 01KAMZ3W8Q0000000000000M01 --operator wang.fang --comment '价格有误'\n"
+        "  sealgate held original 01KAMZ3W8Q0000000000000M01 --operator wang.fang --purpose 'complaint 17' --out mail.eml\n\n"
         "The code is asked for, or read from standard input with --code - ; never an argument: others see the process list.\n"
         "验证码由提示输入，或以 --code - 从标准输入读取；不可写在命令行，他人可见进程列表。",
         formatter_class=argparse.RawDescriptionHelpFormatter,

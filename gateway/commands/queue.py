@@ -31,7 +31,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         description="Deliveries in custody. Every change is an event that names its operator.\n"
         "保管中的投递。每次更改都记入审计日志并注明操作员。",
         epilog="examples 示例:\n  sealgate queue list --state queued\n  sealgate queue show 01KAMZ3W8Q0000000000000M01\n"
-        "  sealgate queue retry 01KAMZ3W8Q0000000000000D01 --operator wang.fang",
+        "  sealgate queue retry 01KAMZ3W8Q0000000000000D01 --operator wang.fang\n"
+        "  sealgate queue hold 01KAMZ3W8Q0000000000000D01 --operator wang.fang\n"
+        "  sealgate queue resume 01KAMZ3W8Q0000000000000D01 --operator wang.fang\n"
+        "  sealgate queue delete 01KAMZ3W8Q0000000000000D01 --operator wang.fang\n"
+        "  sealgate queue confirm 01KAMZ3W8Q0000000000000D01 --operator wang.fang",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
