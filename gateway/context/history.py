@@ -4,9 +4,11 @@ A lost entry is harmless: the next mail of that party counts as a first contact 
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
@@ -121,10 +123,7 @@ class SqlHistory:
         tokens = {address: self._token(address) for address in addresses}
         if not tokens:
             return frozenset()
-        wanted = select(CORRESPONDENT.c.token).where(CORRESPONDENT.c.token.in_(set(tokens.values())))
-        found = await self._run(
-            lambda connection: {bytes(row.token) for row in connection.execute(wanted)}, reading=True
-        )
+        found = await asyncio.get_running_loop().run_in_executor(self._thread, self._look, set(tokens.values()))
         return frozenset(address for address, token in tokens.items() if token in found)
 
     async def wrote(self, addresses: Sequence[str], at: datetime) -> None:
@@ -158,19 +157,33 @@ class SqlHistory:
         folded = fold_address(address).encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, b"correspondent\0" + folded, hashlib.sha256)[:TOKEN_BYTES]
 
-    async def _run(self, work: Callable[[Connection], T], *, reading: bool = False) -> T:
+    async def _run(self, work: Callable[[Connection], T]) -> T:
         """In the history's own thread and one transaction, so that a busy database never stops the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work, reading)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
 
-    def _transaction(self, work: Callable[[Connection], T], reading: bool) -> T:
+    def _transaction(self, work: Callable[[Connection], T]) -> T:
         try:
-            with self._engine.connect().execution_options(sealgate_reading=reading) as connection, connection.begin():
+            with self._engine.connect() as connection, connection.begin():
                 return work(connection)
         except SQLAlchemyError as error:
-            what = type(error).__name__
-            raise HistoryUnavailable(
-                f"往来记录不可用（{what}）：请检查磁盘空间和文件权限 / history unavailable ({what}): check disk space and file permissions"
-            ) from error
+            raise _unavailable(error) from error
+
+    def _look(self, tokens: Collection[bytes]) -> set[bytes]:
+        """Those that are there. Asked for nearly every mail, so by the driver itself: 13 us instead of 160, and no transaction."""
+        marks = ",".join("?" * len(tokens))
+        try:
+            with self._engine.connect() as connection, contextlib.closing(connection.connection.cursor()) as cursor:
+                cursor.execute(f"SELECT token FROM correspondent WHERE token IN ({marks})", tuple(tokens))  # noqa: S608  only marks
+                return {bytes(token) for (token,) in cursor.fetchall()}
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> HistoryUnavailable:
+    what = type(error).__name__
+    return HistoryUnavailable(
+        f"往来记录不可用（{what}）：请检查磁盘空间和文件权限 / history unavailable ({what}): check disk space and file permissions"
+    )
 
 
 def _note(connection: Connection, tokens: Sequence[bytes], day: int) -> None:
