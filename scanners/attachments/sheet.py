@@ -5,6 +5,7 @@ Nearly all programs write the same plain form: that is cut with ``split`` (a thi
 """
 
 import html
+import re
 from dataclasses import dataclass, field
 
 import re2
@@ -29,14 +30,33 @@ def _plain(content: bytes, root: bytes) -> bool:
     return _ODD.search(content) is None
 
 
+def unescaped(text: str) -> str:
+    """``text`` with its character references resolved; each different one is looked up once."""
+    if "&" not in text:
+        return text
+    known = {reference: html.unescape(reference) for reference in set(_REFERENCE.findall(text))}
+    return _REFERENCE.sub(lambda match: known[match[0]], text)
+
+
 def _value(raw: bytes) -> str:
-    text = raw.decode("utf-8", "replace")
-    return html.unescape(text) if "&" in text else text
+    return unescaped(raw.decode("utf-8", "replace"))
 
 
 def _stripped(raw: bytes) -> str:
     """Character data of a fragment."""
     return _value(b"".join(piece.partition(b">")[2] for piece in raw.split(b"<")))
+
+
+# Fixed patterns of which none can go back over what it read: each begins at a mark and ends at the next one.
+_STRETCH = 1_000_000
+"""Bytes of rows read at a time; between stretches the time is looked at."""
+_NAMED = re.compile(rb' t="s"[^<>]*><v>([^<]*)</v>')
+"""A cell that names a shared string."""
+_EMPTY = re.compile(rb"<c [^<>]*/>")
+_CHARACTERS = re.compile(rb">([^<]+)")
+_INDENTED = re.compile(rb"(</(?:c|row)>)[ \t\r\n]+")
+_REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")
+"""As html.unescape finds them."""
 
 
 @dataclass(slots=True)
@@ -105,24 +125,31 @@ class Sheets:
             self._slowly(content, reading)
 
     def _quickly(self, rows: bytes, reading: Reading) -> None:
-        out: list[str] = []
-        for row in rows.split(b"<row"):
-            for piece in row.split(b"<c ")[1:]:
-                head, _, rest = piece.partition(b">")
-                place = rest.find(b"<v>")
-                if place == 0:
-                    raw = rest[3 : rest.find(b"<", 3)]
-                    out.append(self.lookup(raw) if b't="s"' in head else _value(raw))
-                elif head[-1:] != b"/":
-                    out.append(
-                        _stripped(rest.replace(b"</f>", b"</f>\t"))
-                    )  # a formula before its value, or text in the cell
-                out.append("\t")
-            out.append("\n")
-            if len(out) > _FLUSH:
-                _say(out, reading)
-                out.clear()
-        _say(out, reading)
+        """Whole stretches of rows at a time: cells and rows end in marks, then what stands between tags is taken."""
+        position = 0
+        while position < len(rows):
+            end = rows.find(b"<row", position + _STRETCH)
+            end = len(rows) if end < 0 else end
+            _say(self._stretch(rows[position:end]), reading)
+            position = end
+
+    def _stretch(self, rows: bytes) -> list[str]:
+        if any(mark in rows for mark in (b"</c>\n", b"</c>\r", b"</c> ", b"</row>\n", b"</row>\r", b"</row> ")):
+            rows = _INDENTED.sub(rb"\1", rows)
+        named = _NAMED.findall(rows) if b' t="s"' in rows else []
+        if named:
+            rows = _NAMED.sub(b">\0", rows)
+        if b"/>" in rows:
+            rows = _EMPTY.sub(b"\t", rows)
+        if b"</f>" in rows:
+            rows = rows.replace(b"</f>", b"\t")
+        rows = rows.replace(b"</c>", b"\t").replace(b"<row", b"\n<row")
+        text = unescaped(b"".join(_CHARACTERS.findall(rows)).decode("utf-8", "replace"))
+        if not named:
+            return [text, "\n"]
+        pieces = text.split("\0")
+        out = [piece for pair in zip(pieces, map(self.lookup, named), strict=False) for piece in pair]
+        return [*out, pieces[-1], "\n"]
 
     def _slowly(self, content: bytes, reading: Reading) -> None:
         out: list[str] = []
