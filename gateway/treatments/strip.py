@@ -58,5 +58,6 @@ def _note(raw: bytes, node: Node, message_id: str) -> bytes:
 
         dropped = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition"})
         kept = without_fields(raw[node.start : node.body], dropped).rstrip(b"\r\n")
-        return kept + b"\r\n" + fields + body + b"\r\n"
+        # With no other field an empty line in front would end the header before it begins.
+        return (kept + b"\r\n" if kept else b"") + fields + body + b"\r\n"
     return fields + body

@@ -28,11 +28,12 @@ class Node:
     encoding: str
     disposition: Parameters
     children: tuple["Node", ...] = ()
+    default: str = "text/plain"
 
     @property
     def media(self) -> str:
-        """The declared type, ``text/plain`` when none is declared."""
-        return self.content_type.value or "text/plain"
+        """The declared type; when none is declared ``text/plain``, or ``message/rfc822`` in a digest (RFC 2046 5.1.5)."""
+        return self.content_type.value or self.default
 
     @property
     def filename(self) -> str:
@@ -105,7 +106,9 @@ def without_fields(header: bytes, names: frozenset[bytes]) -> bytes:
     return b"".join(kept)
 
 
-def _node(raw: bytes, start: int, end: int, path: str, depth: int, count: list[int]) -> Node:
+def _node(
+    raw: bytes, start: int, end: int, path: str, depth: int, count: list[int], default: str = "text/plain"
+) -> Node:
     count[0] += 1
     if depth > MAX_DEPTH or count[0] > MAX_PARTS:
         raise _Unsure
@@ -118,11 +121,13 @@ def _node(raw: bytes, start: int, end: int, path: str, depth: int, count: list[i
     if kind.value.startswith("multipart/"):
         ranges = _split(raw, block.body, end, kind.first("boundary"))
         prefix = f"{path}." if path else ""
+        below = "message/rfc822" if kind.value == "multipart/digest" else "text/plain"
         children = tuple(
-            _node(raw, first, last, f"{prefix}{number}", depth + 1, count)
+            _node(raw, first, last, f"{prefix}{number}", depth + 1, count, below)
             for number, (first, last) in enumerate(ranges, 1)
         )
-    return Node(path or ("" if children else "1"), start, block.body, end, kind, encoding, disposition, children)
+    path = path or ("" if children else "1")
+    return Node(path, start, block.body, end, kind, encoding, disposition, children, default)
 
 
 def _split(raw: bytes, start: int, end: int, boundary: str) -> list[tuple[int, int]]:

@@ -155,6 +155,20 @@ def test_strip_of_a_mail_that_is_only_a_file():
     assert "a.zip" in parsed.get_content()
 
 
+def test_strip_of_a_file_without_any_other_field_is_still_a_mail():
+    parsed = read(done(b"Content-Type: application/zip; name=a.zip\r\n\r\nPK\x03\x04", Treatment("strip")))
+    assert parsed.get_filename() == "removed.txt"
+    assert "a.zip" in parsed.get_content()
+
+
+def test_the_mails_of_a_digest_are_mails_and_get_no_banner():
+    raw = (
+        b"From: a@x.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=d\r\n\r\n"
+        b"--d\r\n\r\nSubject: inner\r\n\r\ntext\r\n--d--\r\n"
+    )
+    assert done(raw, Treatment("banner")) == raw
+
+
 SIGNED = (
     b'From: a@x.test\r\nContent-Type: multipart/signed; boundary="b"\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n'
     b"Content-Type: application/pkcs7-signature\r\n\r\nx\r\n--b--\r\n"
