@@ -13,6 +13,7 @@ WEIGHTS: Mapping[str, int] = {
     "html": 4,
     "words": 5,
     "authentication": 5,
+    "treatments": 4,
     "smtp": 4,
     "policy": 1,
     "keeper": 1,
