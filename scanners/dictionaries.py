@@ -84,6 +84,11 @@ class Dictionary:
     exceptions: tuple[Phrase, ...]
     footers: tuple[Phrase, ...]
 
+    def among(self, present: frozenset[int]) -> list[Phrase]:
+        """Its phrases that are ``present``, in order: those of one list are numbered without a gap."""
+        first = self.phrases[0].index
+        return [self.phrases[index - first] for index in sorted(present) if 0 <= index - first < len(self.phrases)]
+
 
 @dataclass(frozen=True, slots=True)
 class Dictionaries:
@@ -295,7 +300,8 @@ class DictionaryScanner:
     async def scan(self, message: Message) -> Result:
         """As Scanner; a thread does the work for long texts."""
         if sum(len(part.text or "") for part in message.parts) > INLINE:
-            return Result(await asyncio.to_thread(find, self.dictionaries, message.readings))
+            # readings too are made in the thread, which asks for them first
+            return Result(await asyncio.to_thread(lambda: find(self.dictionaries, message.readings)))
         return Result(find(self.dictionaries, message.readings))
 
 
@@ -359,11 +365,12 @@ def _collect(
     for index in chosen:
         one = dictionaries.lists[index]
         quotes = _quoted_ranges(reading) if quotes is None else quotes
-        doubtful = bool(quotes) or any(phrase.index in present for phrase in (*one.exceptions, *one.footers))
+        doubtful = bool(quotes) or any(
+            phrase.index in present for held in (one.exceptions, one.footers) for phrase in held
+        )
         raw = [
             (phrase, start, end)
-            for phrase in one.phrases
-            if phrase.index in present
+            for phrase in one.among(present)
             for start, end in _spans(phrase, data, MAX_SPANS if doubtful or not phrase.exact else ENOUGH)
         ]
         if not raw:

@@ -441,7 +441,8 @@ class IdentifierScanner:
     async def scan(self, message: Message) -> Result:
         """As Scanner; a thread does the work for long texts."""
         if sum(len(part.text or "") for part in message.parts) > INLINE:
-            return Result(await asyncio.to_thread(self.find, message.readings, message.envelope.received_at))
+            # readings too are made in the thread, if nobody asked for them before
+            return Result(await asyncio.to_thread(lambda: self.find(message.readings, message.envelope.received_at)))
         return Result(self.find(message.readings, message.envelope.received_at))
 
     def find(self, texts: tuple[Reading, ...], at: datetime) -> tuple[Finding, ...]:

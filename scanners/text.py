@@ -31,6 +31,7 @@ _UNSEEN = frozenset(
 _ATTRIBUTES = ("alt", "title", "placeholder", "value", "content", "aria-label", "summary", "label")
 
 # These patterns are fixed and cannot backtrack: each attempt ends at the next angle bracket, quote or brace.
+_ANCHOR = re.compile("<[aA][ \n\t\r/rR]")  # a fixed pattern of three characters
 _TAG = re.compile("<([^<>]*)>")
 _NAME = re.compile("/?([a-zA-Z][^\\s/>]*)")
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s{0,8}=\s{0,8}[\"']?\s{0,8}([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
@@ -79,23 +80,22 @@ def read(source: str) -> Page:
 def links(source: str) -> tuple[list[Link], bool]:
     """Links in order, and whether there were more than are taken."""
     found: list[Link] = []
-    position = source.find("<")
-    while position >= 0:
-        if source[position + 1 : position + 3].lower() in ("a ", "a\n", "a\t", "a\r", "a/", "ar"):
-            end = _tag_end(source, position + 1)
-            attributes = (
-                _attributes(source[position + 1 : end]) if source[position + 1 : position + 5].lower() != "arti" else {}
-            )
-            if "href" in attributes:
-                if len(found) >= MAX_LINKS:
-                    return found, True
-                close = source.find("</", end)
-                while close >= 0 and source[close + 2 : close + 3].lower() != "a":
-                    close = source.find("</", close + 2) if close - end < 4_000 else -1
-                inner = source[end + 1 : close if close >= 0 else end + 1]
-                found.append(Link(_unescape(attributes["href"]).strip(), read(inner).visible.strip()))
-            position = end
-        position = source.find("<", position + 1)
+    anchor = _ANCHOR.search(source)
+    while anchor is not None:
+        position = anchor.start()
+        end = _tag_end(source, position + 1)
+        attributes = (
+            _attributes(source[position + 1 : end]) if source[position + 1 : position + 5].lower() != "arti" else {}
+        )
+        if "href" in attributes:
+            if len(found) >= MAX_LINKS:
+                return found, True
+            close = source.find("</", end)
+            while close >= 0 and source[close + 2 : close + 3].lower() != "a":
+                close = source.find("</", close + 2) if close - end < 4_000 else -1
+            inner = source[end + 1 : close if close >= 0 else end + 1]
+            found.append(Link(_unescape(attributes["href"]).strip(), read(inner).visible.strip()))
+        anchor = _ANCHOR.search(source, end + 1)
     return found, False
 
 

@@ -1,5 +1,6 @@
 """Links in text and HTML: those that show another address than they lead to, and hosts that are not what they look like."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -38,6 +39,8 @@ MAX_URLS = 500
 """Links of one message that are looked at; newsletters have about fifty."""
 MAX_URL = 4_000
 """Characters of one link; browsers take about so many."""
+INLINE = 64 * 1024
+"""Bytes of text up to which the event loop may wait for the answer; longer texts go to a thread."""
 TEXT_URL = "(?i)(?:https?|ftp)://[^\\s<>\"'\\x{3002}\\x{ff0c}\\x{ff1b}\\x{3001}\\x{ff09}\\x{300b}]{3,1000}"
 _SKIP = ("mailto:", "tel:", "cid:", "#", "sms:")
 _RUNS = ("javascript:", "data:", "vbscript:", "file:")
@@ -65,7 +68,14 @@ class UrlScanner:
         return CODES
 
     async def scan(self, message: Message) -> Result:
-        """As Scanner."""
+        """As Scanner; a thread does the work for long texts."""
+        pages = sum(len(part.content) for part in message.parts if part.media_type == "text/html")
+        if pages + sum(len(part.text or "") for part in message.parts) > INLINE:
+            return Result(await asyncio.to_thread(self.find, message))
+        return Result(self.find(message))
+
+    def find(self, message: Message) -> tuple[Finding, ...]:
+        """Findings about the links of one message."""
         found: dict[tuple[str, str], Finding] = {}
         budget = MAX_URLS
         for part in message.parts:
@@ -90,7 +100,7 @@ class UrlScanner:
             if budget <= 0:
                 _keep(found, LIMIT, part.path, "urls")
                 break
-        return Result(tuple(found.values()))
+        return tuple(found.values())
 
     def _link(self, found: dict[tuple[str, str], Finding], link: text.Link, path: str) -> None:
         href = "".join(character for character in link.href[:MAX_URL] if character > " ")
