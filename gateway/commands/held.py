@@ -18,6 +18,7 @@ from gateway.desk import Desk, ids, now, open_desk, open_releaser, open_store
 from gateway.loading import JudgeError
 from gateway.recorder import RecorderUnavailable
 from gateway.release import Gone, Released, Waiting
+from gateway.seen import findings
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.protocol import MAX_PAGE, Filter, Store
 
@@ -56,6 +57,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         answer.add_argument("id", help="message or delivery id 邮件或投递编号")
         add_proof(answer)
         answer.add_argument("--comment", default="", help="for the log, sealed 审批意见")
+    verbs.choices["release"].add_argument(
+        "--redirect",
+        default="",
+        metavar="ADDRESS",
+        help="where rules redirect differently: this one 规则改投不一致时选定",
+    )
     original = verbs.add_parser("original", help="the bytes as accepted, into a file; an event 导出原件，记入日志")
     original.add_argument("id", help="message or delivery id 邮件或投递编号")
     original.add_argument("--out", type=Path, required=True, help="a file that is not there yet 输出文件")
@@ -120,6 +127,8 @@ async def _list(config: Config, arguments: argparse.Namespace) -> int:
     try:
         wanted = Filter(states=SHOWN, address=arguments.address, rule=arguments.rule)
         page = await store.page(wanted, arguments.after, arguments.limit)
+        if page.deliveries:
+            print(listing.heading())
         for delivery in page.deliveries:
             print(listing.row(delivery, await store.held(delivery.message_id)))
         print(listing.counts(await store.counts()))
@@ -137,7 +146,8 @@ async def _show(config: Config, arguments: argparse.Namespace) -> int:
         for delivery in found:
             held = await store.held(delivery.message_id)
             if held is not None:
-                print("\n".join(listing.page(delivery, held)) + "\n")
+                seen = findings(config, delivery.message_id)
+                print("\n".join(listing.page(delivery, held, seen)) + "\n")
     finally:
         await store.close()
     return 0 if found else _nothing(arguments.id)
@@ -168,7 +178,7 @@ Answer = Callable[[Desk, Operator, Delivery, str], Awaitable[int]]
 async def _release(config: Config, arguments: argparse.Namespace) -> int:
     async def answer(desk: Desk, operator: Operator, delivery: Delivery, comment: str) -> int:
         async with open_releaser(desk) as (releaser, _):
-            result = await releaser.release(delivery, operator, comment)
+            result = await releaser.release(delivery, operator, comment, arguments.redirect)
         return _said(result)
 
     return await _answered(config, arguments, answer)

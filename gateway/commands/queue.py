@@ -74,8 +74,10 @@ async def _list(config: Config, arguments: argparse.Namespace) -> int:
         states = frozenset({State(arguments.state)}) if arguments.state else frozenset()
         wanted = Filter(states=states, address=arguments.address, next_hop=arguments.next_hop)
         page = await store.page(wanted, arguments.after, arguments.limit)
+        if page.deliveries:
+            print(f"{listing.padded('delivery 投递编号', 30)}  {listing.heading()}")
         for delivery in page.deliveries:
-            print(f"{delivery.id}  {listing.row(delivery, await store.held(delivery.message_id))}")
+            print(f"{delivery.id:<30}  {listing.row(delivery, await store.held(delivery.message_id))}")
         print(listing.counts(await store.counts()))
         if page.next:
             print(f"more 更多: --after {page.next}")

@@ -115,7 +115,7 @@ def test_queue_list_goes_page_by_page(settings, capsys):
             == 0
         )
         lines = capsys.readouterr().out.splitlines()
-        seen.add(lines[0].split()[1])
+        seen.add(lines[1].split()[1])
         after = lines[-1].split()[-1]
     assert seen == kept
 
