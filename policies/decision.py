@@ -94,6 +94,17 @@ TREATMENTS: tuple[TreatmentKind, ...] = (
         in_session=False,
     ),
     TreatmentKind(
+        "disarm",
+        "optional",
+        Title(
+            "重写 HTML，只留文字与版式：去掉脚本、表单、框架、事件、刷新；disarm:images 连远程图片也去掉；原件留存",
+            "Writes HTML anew with text and layout only: no scripts, forms, frames, events, refreshes; disarm:images takes remote "
+            "pictures too; the original is kept",
+        ),
+        ("images",),
+        in_session=False,
+    ),
+    TreatmentKind(
         "redirect",
         "required",
         Title("改投：redirect:地址", "Sends it to another address: redirect:address"),

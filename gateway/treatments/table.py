@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from gateway.config import Route
 from gateway.plan import Share
-from gateway.treatments import banner, encrypt, mark, strip, surgery
+from gateway.treatments import banner, disarm, encrypt, mark, strip, surgery
 from gateway.treatments.sign import Signer
 from policies.decision import Decision, Disposition, Reason, Title, Treatment
 
@@ -43,6 +43,7 @@ class Kind:
 
 _ALL = (
     Kind("strip", Place.STRIP, Title("移除附件并留说明", "take parts out, with a note"), alters=True),
+    Kind("disarm", Place.STRIP, Title("使 HTML 无害化", "neutralise the HTML"), alters=True),
     Kind("tag", Place.MARK, Title("加邮件头标记", "add a header line"), in_session=True),
     Kind("banner", Place.BANNER, Title("正文上方加提示", "a line above the text"), alters=True),
     Kind("unbanner", Place.BANNER, Title("外发时移除提示", "take our banners off replies"), alters=True),
@@ -112,6 +113,8 @@ def _unalterable(treatment: Treatment, raw: bytes) -> Title | None:
         return Title("邮件结构有歧义，不作改动", "its structure can be read in two ways, so it is not altered")
     if surgery.sealed(root, raw):
         return Title("原件已签名或加密，不作改动", "it is signed or encrypted by its sender, so it is not altered")
+    if treatment.kind == "disarm" and disarm.obstructed(raw, root):
+        return Title("有 HTML 无法可靠改写", "some of its HTML cannot be rewritten for sure")
     if treatment.kind in ("banner", "unbanner") and any(
         surgery.text(node, raw) is None for node in banner.bodies(root)
     ):
@@ -162,6 +165,8 @@ def _altered(data: bytes, treatment: Treatment, message_id: str) -> bytes | None
         return None
     if treatment.kind == "strip":
         return strip.stripped(data, root, treatment.value, message_id)
+    if treatment.kind == "disarm":
+        return disarm.disarmed(data, root, treatment.value)
     if treatment.kind == "banner":
         return banner.added(data, root, treatment.value)
     return banner.removed(data, root)
