@@ -53,6 +53,14 @@ _HIGH, _MEDIUM, _LOW = Severity.HIGH, Severity.MEDIUM, Severity.LOW
 ID_WORDS = ("身份证", "证件号", "身份证号", "公民身份", "居住证", "id card", "id no", "identity", "idno", "id number")
 
 
+def _vin() -> str:
+    """Seventeen characters with a letter among them: at least one, so that tables of long fractions are no candidates."""
+    letter, either = "[A-HJ-NPR-Z]", "[A-HJ-NPR-Z0-9]"
+    before = [f"[0-9]{{{place}}}{letter}{either}{{{7 - place}}}[0-9X]{either}{{4}}" for place in range(8)]
+    behind = [f"[0-9]{{{place}}}{letter}{either}{{{12 - place}}}" for place in range(9, 13)]
+    return f"(?:{'|'.join([*before, f'[0-9]{{8}}X{either}{{4}}', *behind])})[0-9]{{4}}"
+
+
 _ANY = "0123456789"
 _NOT_ZERO = "123456789"
 _CARD = {13: "4", 15: "3", 16: "2345689", 17: "68", 18: "68", 19: "4689"}
@@ -68,7 +76,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("bank.card", _HIGH, "银行卡号", "Payment card number", NUMBER, checks.bank_card, lengths=_CARD),
     Detector("icao.mrz", _HIGH, "护照机读码", "Machine-readable line of a passport", "[A-Z0-9<]{9}[0-9][A-Z<]{3}[0-9]{7}[MFX<][0-9]{7}[A-Z0-9<]{14}[0-9<][0-9]", checks.mrz, fold=False, screen="<<"),
     Detector("iban", _MEDIUM, "国际银行账号 IBAN", "International bank account number", f"(?i:(?:{_COUNTRY})[0-9]{{2}}(?:[ -]?[A-Z0-9]){{11,30}})", checks.iban),
-    Detector("vin", _LOW, "车辆识别代号", "Vehicle identification number", "[A-HJ-NPR-Z0-9]{8}[0-9X][A-HJ-NPR-Z0-9]{4}[0-9]{4}", checks.vin),
+    Detector("vin", _LOW, "车辆识别代号", "Vehicle identification number", _vin(), checks.vin),
     Detector("container", Severity.INFO, "集装箱号", "Freight container number", "[A-Z]{3}[UJZ][ -]?[0-9]{6}[ -]?[0-9]", checks.container),
     Detector("tw.id", _HIGH, "台湾身份证号", "Taiwan identity number", "(?i:[A-Z])[1289][0-9]{8}", checks.tw_id),
     Detector("cn.mobile", _MEDIUM, "手机号", "Chinese mobile number", NUMBER, checks.cn_mobile, lengths=_MOBILE),
