@@ -50,8 +50,8 @@ def _stripped(raw: bytes) -> str:
 # Fixed patterns of which none can go back over what it read: each begins at a mark and ends at the next one.
 _STRETCH = 1_000_000
 """Bytes of rows read at a time; between stretches the time is looked at."""
-_NAMED = re.compile(rb' t="s"[^<>]*><v>([^<]*)</v>')
-"""A cell that names a shared string."""
+_NAMED = re.compile(rb' t="s"[^<>]{0,200}><v>([^<]*)</v>')
+"""A cell that names a shared string. Bounded, since its mark may stand again and again before the tag's end."""
 _EMPTY = re.compile(rb"<c [^<>]*/>")
 _CHARACTERS = re.compile(rb">([^<]+)")
 _INDENTED = re.compile(rb"(</(?:c|row)>)[ \t\r\n]+")
