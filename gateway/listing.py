@@ -13,7 +13,7 @@ from gateway.waivers import unanswered
 from policies.decision import CONFLICT, Reason
 
 STATE_WIDTH, WHEN_WIDTH, RULE_WIDTH = 17, 22, 28
-LABEL_WIDTH = 16
+LABEL_WIDTH = 20
 
 
 def mask(address: str) -> str:
