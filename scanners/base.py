@@ -111,10 +111,13 @@ async def scan(
         start = clock()
         try:
             result = await within(scanner.scan(subject), end - start)
-            if not isinstance(result, Result):
-                raise TypeError("not a Result")
+            _check(result)
         except TimeoutError:
             result = Result((failed(scanner.name, "timeout"),))
+        except asyncio.CancelledError as error:
+            if _wanted():
+                raise
+            result = Result((failed(scanner.name, type(error).__name__),))  # a task of its own was cancelled, not we
         except Exception as error:  # a scanner's fault is a finding, whatever it is (law 5)
             result = Result((failed(scanner.name, type(error).__name__),))
         steps.append(Step(scanner.name, (start - began) * 1000, (clock() - start) * 1000))
@@ -145,11 +148,32 @@ async def scan(
 
 async def _open(opener: Opener, message: Message, budget_s: float) -> tuple[Message, tuple[Finding, ...]]:
     try:
-        return await within(opener.open(message), budget_s), ()
+        opened = await within(opener.open(message), budget_s)
+        if not isinstance(opened, Message):
+            raise TypeError("not a Message")
     except TimeoutError:
         return message, (failed("attachments", "timeout"),)
+    except asyncio.CancelledError as error:
+        if _wanted():
+            raise
+        return message, (failed("attachments", type(error).__name__),)
     except Exception as error:  # as above: not opened is not clean
         return message, (failed("attachments", type(error).__name__),)
+    return opened, ()
+
+
+def _check(result: object) -> None:
+    """Raise TypeError for an answer that is none: what policies and the log cannot take is a scanner's fault as well."""
+    if not isinstance(result, Result) or not isinstance(result.findings, tuple):
+        raise TypeError("not a Result")
+    if not all(isinstance(finding, Finding) for finding in result.findings):
+        raise TypeError("not a Finding")
+
+
+def _wanted() -> bool:
+    """Whether somebody cancelled the task that runs now (the gateway stops, the session is gone)."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def within(work: Coroutine[Any, Any, _T], limit_s: float) -> _T:
