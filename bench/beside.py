@@ -21,6 +21,8 @@ LARGE = 2_500_000
 """Octets from which a message of the corpus counts as large."""
 SMALL, MESSAGES = "4x20s", 1000
 """Fewer connections than cores can serve at once: the figure is about waiting behind large mail, not behind a queue of small ones."""
+PAUSE_S = 0.2
+"""Between two large messages of a connection, so that a fast server is not offered many times what a slow one is."""
 REPLY_S = 60.0
 """Longest wait for an answer; a silent server ends the run with an error instead of hanging it."""
 
@@ -52,7 +54,7 @@ class Sender(threading.Thread):
                 return
             with contextlib.suppress(OSError):
                 self.delivered += self.one(*self.messages[number % len(self.messages)])
-            self.stopping.wait(0.01)
+            self.stopping.wait(PAUSE_S)
 
     def one(self, sender: str, to: str, client: str, data: bytes) -> bool:
         """Whether the message was taken."""
