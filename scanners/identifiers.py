@@ -165,6 +165,8 @@ class Finder:
     def _free_numbers(self, data: bytes, at: datetime, allowance: Allowance) -> Iterator[_Hit]:
         """Identifiers that are digits and need no word beside them, in the whole text."""
         for number in numbers.numbers(self.places, data, self.free.by_head, allowance):
+            if not allowance.take(_LOOK_COST):
+                return
             for rank in self.free.by_length[len(number.digits)]:
                 value = _number(DETECTORS[rank], number, data, at)
                 if value:
