@@ -6,6 +6,7 @@ A fault in one piece is a finding about that piece; the rest is still read.
 import codecs
 import hashlib
 import importlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -60,6 +61,7 @@ class Inspection:
         self._parts: list[FoundPart] = []
         self._findings: list[FoundFinding] = []
         self._limits: set[str] = set()
+        self._named: Counter[str] = Counter()
 
     def attachment(self, part: JobPart, content: bytes) -> None:
         """Open one attachment of the message. A bound is reported once for each: later ones meet what earlier ones spent."""
@@ -149,7 +151,7 @@ class Inspection:
     def _reading(self, place: _Place, name: str, declared: str, digest: str) -> Reading:
         def member(member_name: str, content: bytes, member_declared: str) -> None:
             self._budget.entry()
-            path = f"{place.prefix}!{_shown(member_name) or 'member'}"
+            path = self._unique(f"{place.prefix}!{_shown(member_name) or 'member'}")
             below = _Place(path, path, place.depth + 1, (*place.ancestors, digest))
             self._open(below, member_name, member_declared, content)
 
@@ -157,6 +159,14 @@ class Inspection:
             self._note(place.path, found)
 
         return Reading(name, declared, self._budget, self._words, member, note)
+
+    def _unique(self, path: str) -> str:
+        """Members of one name must not take each other's place where texts and findings are kept by path: ``x``, ``x#2`` ..."""
+        self._named[path] += 1
+        while self._named[path] > 1:
+            path = f"{path}#{self._named[path]}"
+            self._named[path] += 1
+        return path
 
     def _limit(self, reading: Reading, limit: LimitReached) -> None:
         """Each bound is reported once an attachment: every level above meets a spent budget again."""

@@ -53,6 +53,8 @@ class Files:
         """``name`` LF ``declared type`` LF ``content``: the answer fits the wire, and is the same twice."""
         answer = self._look(data)
         assert self._decoder.decode(frame(answer)[4:]) == answer
+        paths = [part.path for part in answer.parts]
+        assert len(paths) == len(set(paths)), "two parts have one path"
         if crc32(data) % 8 == 0:
             assert self._look(data) == answer, "two readings of the same file differ"
         for found in answer.findings:

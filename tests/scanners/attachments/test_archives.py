@@ -90,6 +90,17 @@ def test_two_zips_in_one_file_are_both_read(engine: YaraEngine) -> None:
     assert "2!a.zip!c.txt" in seen.paths
 
 
+def test_members_of_one_name_keep_their_texts_apart(engine: YaraEngine) -> None:
+    one_of_each = zipped({"x.txt": "one", "y.txt": "two", "z.txt": "three", "x.txt#2": "four"})
+    seen = look(engine, "a.zip", one_of_each.replace(b"y.txt", b"x.txt").replace(b"z.txt", b"x.txt"))
+    assert {path: seen.answer.parts[at].text for at, path in enumerate(seen.paths) if "!" in path} == {
+        "2!a.zip!x.txt": "one",
+        "2!a.zip!x.txt#2": "two",
+        "2!a.zip!x.txt#3": "three",
+        "2!a.zip!x.txt#2#2": "four",
+    }
+
+
 def test_names_that_differ_between_directory_and_entry(engine: YaraEngine) -> None:
     data = bytearray(raw_zip({b"safe.txt": b"text"}))
     data[30:38] = b"evil.exe"
