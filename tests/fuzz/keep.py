@@ -15,6 +15,8 @@ MOST = 120
 """Inputs of one target that are kept: those that add most come first, and the rest add little."""
 MOST_BYTES = 300_000
 """Bytes of one target that are kept; all targets together stay under 3 MB."""
+FOUND = "found-"
+"""Inputs that once failed are kept for good under such names."""
 SLOW_S = 0.25
 """CPU seconds of one input: the kept corpus is replayed with every test run."""
 Arc = tuple[str, int, int]
@@ -33,7 +35,8 @@ def keep(target: Target, grown: Path, kept: Path, measure: Measure) -> tuple[int
     chosen = _cover(found)
     kept.mkdir(parents=True, exist_ok=True)
     for path in kept.iterdir():
-        path.unlink()
+        if not path.name.startswith(FOUND):
+            path.unlink()
     for data in chosen:
         (kept / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
     return len(inputs), len(chosen), sum(map(len, chosen))

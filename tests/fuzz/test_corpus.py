@@ -72,9 +72,10 @@ def test_the_fewest_inputs_that_reach_everything_are_kept(tmp_path: Path) -> Non
     for folder, data in ((grown, b"a" * 5_000), (grown, b"short"), (kept, b"old")):
         folder.mkdir(exist_ok=True)
         (folder / f"{len(data)}").write_bytes(data)
+    (kept / "found-once").write_bytes(b"once failed")
     target = Target("any", lambda data: None, lambda: [b"seed!"])
-    assert keep.keep(target, grown, kept, lambda run, data: frozenset({("file", 0, len(data) % 5)})) == (4, 2, 8)
-    assert {path.read_bytes() for path in kept.iterdir()} == {b"old", b"seed!"}
+    assert keep.keep(target, grown, kept, lambda run, data: frozenset({("file", 0, len(data) == 3)})) == (5, 2, 8)
+    assert {path.read_bytes() for path in kept.iterdir()} == {b"old", b"seed!", b"once failed"}
 
 
 def test_reached_is_what_ran_and_nothing_for_what_fails() -> None:
