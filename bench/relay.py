@@ -96,10 +96,15 @@ def main() -> None:
     line = b"0123456789" * 7 + b"abcdef\r\n"
     small = (b"Received: by bench.test\r\n", line * (16_000 // len(line)))
     large = (b"Received: by bench.test\r\n", line * (args.megabytes * 1_000_000 // len(line)))
-    for name, count, data, at_once in (("small 16 kB", args.mails, small, 8), (f"large {args.megabytes} MB", 100, large, 4)):
+    for name, count, data, at_once in (
+        ("small 16 kB", args.mails, small, 8),
+        (f"large {args.megabytes} MB", 100, large, 4),
+    ):
         best = min(uvloop.run(measure(port, count, data, at_once)) for _ in range(ROUNDS))
         megabytes = sum(map(len, data)) / 1e6
-        print(f"{name}: {best[0] * 1e6:.0f} us CPU/mail, {best[0] * 1e6 / megabytes:.0f} us/MB, {1 / best[1]:.0f} mails/s")
+        print(
+            f"{name}: {best[0] * 1e6:.0f} us CPU/mail, {best[0] * 1e6 / megabytes:.0f} us/MB, {1 / best[1]:.0f} mails/s"
+        )
     process.terminate()
 
 
