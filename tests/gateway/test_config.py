@@ -121,3 +121,28 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except ConfigError as error:
         problems = error.problems
     assert problems
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ('retrys = "1m"', "Did you mean 是否想写 retry"),
+        ('retry = "1x"', "item 1 of the retry schedule"),
+        ("hold_days = 0", "1 to 3650"),
+        ("delay_notice_hours = -1", "delay_notice_hours"),
+    ],
+)
+def test_queue_settings_are_checked(line: str, word: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(f"{GOOD}[queue]\n{line}\n")
+    assert word in str(refused.value)
+
+
+def test_queue_settings_reach_custody() -> None:
+    config = read(f'{GOOD}[queue]\nretry = "1m, 1h*9"\nexpire_hours = 2\nhold_days = 7\ndelay_notice_hours = 0\n')
+    assert str(desk.retries(config)) == "1m, 1h, 59m"
+    assert desk.times(config).hold == timedelta(days=7)
+    assert desk.delay_notice(config) is None
+    plain = read(GOOD)
+    assert desk.delay_notice(plain) == timedelta(hours=4)
+    assert desk.retries(plain).lifetime > timedelta(days=4)
