@@ -173,8 +173,8 @@ def test_aes_encryption_opens_with_a_word_of_the_mail(engine: YaraEngine) -> Non
 @pytest.mark.parametrize(
     ("name", "packed"),
     [
-        ("a.txt.gz", gzip.compress(EICAR)),
-        ("a.txt.gz", gzip.compress(b"clean ") + gzip.compress(EICAR)),
+        ("a.txt.gz", gzip.compress(EICAR, mtime=0)),
+        ("a.txt.gz", gzip.compress(b"clean ", mtime=0) + gzip.compress(EICAR, mtime=0)),
         ("a.txt.bz2", bz2.compress(EICAR)),
         ("a.txt.xz", lzma.compress(EICAR)),
     ],
