@@ -16,6 +16,7 @@ lint: .venv/.ready
 
 bench: .venv/.ready
 	@$(PY) bench/run.py
+	@$(PY) bench/authentication.py --messages 500
 
 reference: .venv/.ready
 	@$(PY) tools/reference.py

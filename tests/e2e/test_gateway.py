@@ -163,3 +163,12 @@ async def test_planted_personal_data_stands_only_in_sealed_and_encrypted_stores(
     assert hits == []
     assert await asyncio.to_thread(get, "/readyz") == b"ok\n"
     assert await asyncio.to_thread(get, "/livez") == b"ok\n"
+
+
+async def test_the_trace_shows_the_records_that_decided(stage: Stage) -> None:
+    raw = mails.signed(mails.mail(f"ann@{mails.PARTNER}", INSIDE, "hello", "see you"), stage.keys)
+    answer = await stage.send("inbound", f"ann@{mails.PARTNER}", [INSIDE], raw, mails.PARTNER_IP)
+    printed = await stage.command("trace", answer.message_id)
+    assert printed.status == 0, printed.text
+    for words in (f"v=spf1 ip4:{mails.PARTNER_IP} -all", "v=DKIM1; k=rsa; p=", "v=DMARC1; p=reject"):
+        assert words in printed.text
