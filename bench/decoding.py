@@ -25,7 +25,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen import canvas
 
-from gateway.decoders import DecoderPool
+from gateway.process.decoders import DecoderPool
 from scanners.attachments import yara
 from scanners.attachments.cache import Cache
 from scanners.attachments.inspection import Inspection, preload

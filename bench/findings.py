@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 import msgspec  # noqa: E402
 
 from gateway import config as configuration  # noqa: E402
-from gateway import loading  # noqa: E402
+from gateway.judging import loading  # noqa: E402
 from scanners import registry  # noqa: E402
 from scanners.attachments.inspection import Inspection  # noqa: E402
 from scanners.attachments.opener import _member, needs_opening  # noqa: E402

@@ -21,9 +21,9 @@ from sqlalchemy import Engine
 
 from audit.event import new_id
 from gateway.config import Operator, Route
-from gateway.custody import MAX_BATCH, Custody
-from gateway.delivery import Action, Delivery, State, Verb
-from gateway.release import Rejudged, Released, Releaser
+from gateway.custody.custody import MAX_BATCH, Custody
+from gateway.custody.delivery import Action, Delivery, State, Verb
+from gateway.custody.release import Rejudged, Released, Releaser
 from gateway.routes import Routes
 from gateway.store.blobs import FolderBlobs
 from gateway.store.database import SqlStore, sqlite_engine

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from gateway.config import Config, Gateway
-from gateway.oneshot import judge_here
+from gateway.judging.oneshot import judge_here
 from policies.decision import Decision, Disposition
 from policies.examples import NOON
 from policies.facts import Context, build

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from gateway import config as configuration  # noqa: E402
-from gateway import loading  # noqa: E402
 from gateway.context.gather import Gatherer  # noqa: E402
+from gateway.judging import loading  # noqa: E402
 from policies import facts, rule  # noqa: E402
 from scanners import registry  # noqa: E402
 from scanners.attachments.inspection import Inspection  # noqa: E402

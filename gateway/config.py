@@ -10,8 +10,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from gateway import schedule
 from gateway.context.geography import Geography
+from gateway.custody import schedule
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from audit.event import JSON, Actor, Event, Secret
-from gateway.judge import Judged
+from gateway.judging.judge import Judged
 from gateway.plan import Keep, Plan, Refuse, Relay
 from gateway.smtp.reply import Reply
 from policies.decision import Decision, Disposition

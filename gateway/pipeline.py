@@ -13,14 +13,15 @@ from datetime import datetime
 from typing import Protocol
 
 from audit.event import Event, derived_id
-from gateway import events, metrics, stamp
+from gateway import events, stamp
 from gateway.config import Config, Route
 from gateway.context.dmarc_aggregate import Aggregates
-from gateway.courier import Carrier
-from gateway.custody import Custody, CustodyUnavailable, Taken
-from gateway.judge import Judge, Judged, judge
+from gateway.custody.courier import Carrier
+from gateway.custody.custody import Custody, CustodyUnavailable, Taken
+from gateway.judging.judge import Judge, Judged, judge
 from gateway.plan import Keep, Plan, Refuse, Relay, monitored, plan
-from gateway.recorder import MessageKey, Recorder, RecorderFull, RecorderUnavailable
+from gateway.process import metrics
+from gateway.recording.recorder import MessageKey, Recorder, RecorderFull, RecorderUnavailable
 from gateway.relay import UNREACHED, Late, answer, bounceable, outcome_kind, worst
 from gateway.routes import Routes
 from gateway.smtp.commands import Outgoing

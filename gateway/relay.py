@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from audit.event import Event
-from gateway.bounce import Origin, proven
-from gateway.custody import Custody, CustodyUnavailable, Taken
+from gateway.custody.bounce import Origin, proven
+from gateway.custody.custody import Custody, CustodyUnavailable, Taken
 from gateway.plan import Share
-from gateway.recorder import MessageKey
+from gateway.recording.recorder import MessageKey
 from gateway.smtp.dialogue import Phase, RecipientReply
 from gateway.smtp.pool import Sent
 from gateway.smtp.reply import Reply
@@ -91,7 +91,7 @@ def answer(sent: Sent, message_id: str) -> Reply:
 
 
 def bounceable(envelope: Envelope, findings: Sequence[Finding], local_domains: Collection[str]) -> bool:
-    """Whether a notice to the envelope sender hits nobody innocent (gateway.bounce.proven).
+    """Whether a notice to the envelope sender hits nobody innocent (gateway.custody.bounce.proven).
 
     Who comes by a listener that is not inbound is in its ``clients`` or has logged in; nobody else gets as far as a message there.
     """

@@ -11,14 +11,15 @@ import pytest
 from aiosmtpd.smtp import SMTP
 
 from gateway import cli
-from gateway.delivery import TRANSITIONS
+from gateway.custody.delivery import TRANSITIONS
 from gateway.smtp.connection import Connection
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TOP = ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "README.zh.md", "SECURITY.md")
-ROOMS = ("audit", "scanners", "policies", "gateway")
-FOLDERS = (*ROOMS, "tests", "docs", "tools", "deploy", "bench")
+PACKAGES = ("audit", "scanners", "policies", "gateway")
+ROOMS = (*PACKAGES, *(f"gateway/{each}" for each in ("judging", "recording", "custody", "process")))
+FOLDERS = (*PACKAGES, "tests", "docs", "tools", "deploy", "bench")
 TREES = re.compile(rf"(?<![\w/.-])((?:{'|'.join(FOLDERS)}|\.ci)/[\w./*-]+)")
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
@@ -55,7 +56,7 @@ def test_a_decision_names_code_that_exists(page: Path) -> None:
 
 def rooms() -> dict[str, str]:
     """Package -> its block under ## Rooms."""
-    return dict(re.findall(r"(?ms)^### (\w+)/\n```\n(.*?)^```", text(ROOT / "ARCHITECTURE.md")))
+    return dict(re.findall(r"(?ms)^### ([\w/]+)/\n```\n(.*?)^```", text(ROOT / "ARCHITECTURE.md")))
 
 
 @pytest.mark.parametrize("room", ROOMS)

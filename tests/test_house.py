@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import cli, metrics
+from gateway import cli
+from gateway.process import metrics
 from gateway.store.protocol import Blobs, Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,13 +25,13 @@ PACKAGES = ("gateway", "policies", "scanners", "audit")
 CLOCKS = {"datetime.now", "time.time", "time.time_ns"}
 ENVIRONMENT = {"os.environ", "os.getenv"}
 ROOTS = {
-    "gateway/worker.py": "composition root of a worker",
-    "gateway/desk.py": "composition of queue and commands: gives clock and ids to custody",
-    "gateway/keeper.py": "composition root of the keeper",
-    "gateway/supervisor.py": "composition root of a gateway: says which variables children inherit",
-    "gateway/console.py": "composition root of the console: the age of a file is compared with its clock",
-    "gateway/checkup.py": "what `sealgate doctor` looks at: this machine's clock is one of the things checked",
-    "gateway/unsealing.py": "composition of commands that open sealed fields",
+    "gateway/process/worker.py": "composition root of a worker",
+    "gateway/custody/desk.py": "composition of queue and commands: gives clock and ids to custody",
+    "gateway/recording/keeper.py": "composition root of the keeper",
+    "gateway/process/supervisor.py": "composition root of a gateway: says which variables children inherit",
+    "gateway/process/console.py": "composition root of the console: the age of a file is compared with its clock",
+    "gateway/process/checkup.py": "what `sealgate doctor` looks at: this machine's clock is one of the things checked",
+    "gateway/recording/unsealing.py": "composition of commands that open sealed fields",
     "gateway/demo/mails.py": "dates the demo's letters as a mail program does",
     "gateway/demo/stage.py": "starts a gateway as a shell does, in this environment",
     "gateway/commands/": "a command is its own composition root; it hands the time on as an argument",
@@ -187,7 +188,7 @@ EXPLAINED_ELSEWHERE: dict[str, type] = {
     "gateway/store/database.py SqlStore": Store,
     "gateway/store/blobs.py FolderBlobs": Blobs,
     "gateway/smtp/wire.py Wire": asyncio.Protocol,
-    "gateway/logs.py JsonLines": logging.Formatter,
+    "gateway/process/logs.py JsonLines": logging.Formatter,
 }
 """Classes that are one implementation of a documented protocol: its verbs are explained there, once."""
 

@@ -167,7 +167,7 @@ def test_the_setting_is_read_checked_and_documented(tree: Path, tmp_path: Path) 
     with pytest.raises(AssertionError, match="probe_s"):
         python(tree, "-c", code, str(tmp_path / "bad.toml"))
     assert "`probe_s`" in python(tree, "-c", "from tools.reference import settings; print(settings())")
-    python(tree, "-c", "import gateway.console")
+    python(tree, "-c", "import gateway.process.console")
 
 
 def test_the_command_is_listed_and_runs(tree: Path, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def findings() -> str:
 
 def metrics() -> str:
     """Every metric at /metrics."""
-    from gateway import metrics as module
+    from gateway.process import metrics as module
 
     lines = ["# Metrics 指标\n", "| name | type | labels | meaning |", "|---|---|---|---|"]
     for value in vars(module).values():

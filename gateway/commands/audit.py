@@ -12,9 +12,9 @@ from audit.reader import LogView, Stored
 from audit.shard import new_shard
 from gateway import config as configuration
 from gateway.config import Config
-from gateway.keeper import paths
-from gateway.keeper_client import KeeperClient, KeeperUnavailable
-from gateway.unsealing import NotEntitled, add_options, authenticate
+from gateway.recording.keeper import paths
+from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
+from gateway.recording.unsealing import NotEntitled, add_options, authenticate
 
 LIVE_ATTEMPTS = 3
 """Times a log is verified again when its writer moved on during the pass."""

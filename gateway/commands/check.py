@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import examples, loading
+from gateway.judging import examples, loading
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

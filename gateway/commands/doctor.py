@@ -1,4 +1,4 @@
-"""sealgate doctor: is this gateway in order, and the DNS of our own domains? Checks of the machine are gateway.checkup's."""
+"""sealgate doctor: is this gateway in order, and the DNS of our own domains? Checks of the machine are gateway.process.checkup's."""
 
 import argparse
 import asyncio
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway import checkup
 from gateway import config as configuration
-from gateway.checkup import Check, Health
 from gateway.config import Config
+from gateway.process import checkup
+from gateway.process.checkup import Check, Health
 from scanners.authentication import keys, spf
 from scanners.authentication.domains import to_ascii
 from scanners.authentication.verdicts import Verdict

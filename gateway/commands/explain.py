@@ -8,9 +8,9 @@ from pathlib import Path
 
 from gateway import config as configuration
 from gateway.config import Config
-from gateway.loading import JudgeError
-from gateway.oneshot import judge_here
-from gateway.trial import MAX_BYTES, Tried, Wanted, judge_bytes
+from gateway.judging.loading import JudgeError
+from gateway.judging.oneshot import judge_here
+from gateway.judging.trial import MAX_BYTES, Tried, Wanted, judge_bytes
 from policies.condition import possible_directions
 from policies.decision import Decision
 from policies.rule import Line, Ruleset, Trace, explain

@@ -14,10 +14,10 @@ from audit.reader import LogView, Stored
 from audit.spread import PART
 from gateway import config as configuration
 from gateway.config import Config
-from gateway.intents import DECIDED
-from gateway.keeper import paths
-from gateway.keeper_client import LINES_AT_ONCE, KeeperClient, KeeperUnavailable
-from gateway.unsealing import NotEntitled, add_options, authenticate
+from gateway.recording.intents import DECIDED
+from gateway.recording.keeper import paths
+from gateway.recording.keeper_client import LINES_AT_ONCE, KeeperClient, KeeperUnavailable
+from gateway.recording.unsealing import NotEntitled, add_options, authenticate
 
 LIMIT = 50
 MAX_LIMIT = 10_000

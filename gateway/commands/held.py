@@ -10,15 +10,15 @@ from pathlib import Path
 
 from audit.event import Event, Secret
 from gateway import config as configuration
-from gateway import listing, people
 from gateway.config import Config, Operator
-from gateway.custody import Busy, CustodyUnavailable
-from gateway.delivery import HELD, Delivery, State
-from gateway.desk import Desk, ids, now, open_desk, open_releaser, open_store
-from gateway.loading import JudgeError
-from gateway.recorder import RecorderUnavailable
-from gateway.release import Gone, Released, Waiting
-from gateway.seen import findings
+from gateway.custody import listing, people
+from gateway.custody.custody import Busy, CustodyUnavailable
+from gateway.custody.delivery import HELD, Delivery, State
+from gateway.custody.desk import Desk, ids, now, open_desk, open_releaser, open_store
+from gateway.custody.release import Gone, Released, Waiting
+from gateway.judging.loading import JudgeError
+from gateway.recording.recorder import RecorderUnavailable
+from gateway.recording.seen import findings
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.protocol import MAX_PAGE, Filter, Store
 

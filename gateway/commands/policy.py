@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import examples
 from gateway.commands.explain import add_mail_options, read_mail, verdict, wanted
 from gateway.commands.replay import add_replay
 from gateway.config import Config
-from gateway.loading import JudgeError, load_dictionaries, load_ruleset, policy_files
-from gateway.oneshot import judge_here
-from gateway.trial import Wanted, judge_bytes
+from gateway.judging import examples
+from gateway.judging.loading import JudgeError, load_dictionaries, load_ruleset, policy_files
+from gateway.judging.oneshot import judge_here
+from gateway.judging.trial import Wanted, judge_bytes
 from policies import load
 from policies.compare import compare, words
 from policies.lists import Entry

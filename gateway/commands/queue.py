@@ -6,11 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway import listing, people
 from gateway.commands.held import add_proof, find, guarded, read_code
 from gateway.config import Config
-from gateway.delivery import TRANSITIONS, Action, State, Verb
-from gateway.desk import open_desk, open_store
+from gateway.custody import listing, people
+from gateway.custody.delivery import TRANSITIONS, Action, State, Verb
+from gateway.custody.desk import open_desk, open_store
 from gateway.store.protocol import Filter
 
 ROLES = frozenset({"approver", "admin"})

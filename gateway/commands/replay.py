@@ -13,9 +13,9 @@ from audit.log import LogDamaged
 from audit.reader import LogView, Stored
 from gateway import config as configuration
 from gateway.config import Config
-from gateway.keeper import paths
-from gateway.keeper_client import KeeperClient, KeeperUnavailable
-from gateway.loading import JudgeError, load_dictionaries, load_ruleset
+from gateway.judging.loading import JudgeError, load_dictionaries, load_ruleset
+from gateway.recording.keeper import paths
+from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
 from policies.decision import Disposition
 from policies.replay import Difference, Kept, compare_kept, summary
 from policies.rule import Ruleset

@@ -29,9 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
     config = configuration.load(arguments.config)
     # The metrics library looks at this when it is first imported, which the supervisor does.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_folder(config.gateway.state_dir))
-    from gateway import lifeline, loading, logs
-    from gateway.decoders import DecoderError
-    from gateway.supervisor import StartFailed, Supervisor
+    from gateway.judging import loading
+    from gateway.process import lifeline, logs
+    from gateway.process.decoders import DecoderError
+    from gateway.process.supervisor import StartFailed, Supervisor
 
     log = logs.start("supervisor")
     try:

@@ -13,10 +13,10 @@ from audit.reader import LogView, Stored, parse
 from audit.spread import joined
 from gateway import config as configuration
 from gateway.config import Config
-from gateway.intents import DECIDED
-from gateway.keeper import paths
-from gateway.keeper_client import KeeperClient, KeeperUnavailable
-from gateway.unsealing import NotEntitled, add_options, authenticate
+from gateway.recording.intents import DECIDED
+from gateway.recording.keeper import paths
+from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
+from gateway.recording.unsealing import NotEntitled, add_options, authenticate
 
 CLOCK_SLACK = timedelta(minutes=15)
 """How far an event may stand from where its time belongs (audit-log 3.4)."""

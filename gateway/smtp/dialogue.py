@@ -12,7 +12,7 @@ from gateway.smtp.answers import Answer, Capabilities
 from gateway.smtp.commands import Outgoing, Plan, plan
 from gateway.smtp.nexthop import TlsPolicy
 from gateway.smtp.reply import Reply
-from gateway.stuffing import END, stuffed
+from gateway.smtp.stuffing import END, stuffed
 
 
 class Phase(StrEnum):

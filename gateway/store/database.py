@@ -27,14 +27,14 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql import Select
 
-from gateway.delivery import Delivery, State
+from gateway.custody.delivery import Delivery, State
+from gateway.custody.waivers import holding
 from gateway.store import statements as sql
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.migrations import migrate
 from gateway.store.protocol import MAX_PAGE, Change, Filter, Held, Page, Proofs
 from gateway.store.sealing import MessageBox, StoreKey
 from gateway.store.tables import ADDRESS, DELIVERY, MESSAGE, META, OPERATOR
-from gateway.waivers import holding
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from gateway.delivery import Delivery, State
+from gateway.custody.delivery import Delivery, State
 from gateway.store.sealing import MessageBox
 from scanners.message import Envelope
 

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
 from sqlalchemy.sql import Select
 
-from gateway.delivery import TERMINAL, State
+from gateway.custody.delivery import TERMINAL, State
 from gateway.store.tables import ADDRESS, DELIVERY, MESSAGE
 
 IDS: BindParameter[Any] = bindparam("ids", expanding=True)

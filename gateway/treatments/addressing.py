@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gateway.custody.waivers import Waiver
 from gateway.plan import Share
-from gateway.waivers import Waiver
 from policies.decision import CONFLICT, Decision
 from scanners.message import Recipient
 

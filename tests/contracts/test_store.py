@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from gateway.delivery import Delivery, State
+from gateway.custody.delivery import Delivery, State
 from gateway.store.database import SqlStore, postgresql_engine, sqlite_engine
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.protocol import Change, Filter, Held, Proofs

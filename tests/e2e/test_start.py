@@ -7,9 +7,9 @@ import signal
 import sys
 import urllib.request
 
-from gateway import lifeline
 from gateway.demo import mails
 from gateway.demo.stage import Stage
+from gateway.process import lifeline
 
 HELLO = mails.mail("li@corp.test", "zhang@corp.test", "hello", "text")
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.config import Config, Gateway
-from gateway.keeper import paths, serve
-from gateway.keeping import Surroundings
-from gateway.recorder import SocketRecorder
+from gateway.recording.keeper import paths, serve
+from gateway.recording.keeping import Surroundings
+from gateway.recording.recorder import SocketRecorder
 
 NOW = datetime(2026, 11, 22, 2, 10, 31, 482000, UTC)
 

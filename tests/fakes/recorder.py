@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from audit.event import Event, Place
 from audit.sealing import MessageKey, SubjectKey
-from gateway.recorder import Receipt, RecorderFull, RecorderUnavailable
+from gateway.recording.recorder import Receipt, RecorderFull, RecorderUnavailable
 
 
 class FakeRecorder:

@@ -14,16 +14,16 @@ from pathlib import Path
 
 from audit.event import Event, Place
 from audit.sealing import MessageKey
-from gateway.custody import Busy, Custody
-from gateway.delivery import Action, Answer, State, Verb
-from gateway.desk import ids, now
-from gateway.owners import Owner
-from gateway.recorder import Receipt
+from gateway.custody.custody import Busy, Custody
+from gateway.custody.delivery import Action, Answer, State, Verb
+from gateway.custody.desk import ids, now
+from gateway.custody.owners import Owner
+from gateway.custody.sweeper import Sweeper
+from gateway.recording.recorder import Receipt
 from gateway.store.blobs import FolderBlobs
 from gateway.store.database import SqlStore, sqlite_engine
 from gateway.store.protocol import Filter
 from gateway.store.sealing import load_key
-from gateway.sweeper import Sweeper
 from policies.decision import DELIVER
 from tests.gateway.samples import decided, decision, envelope, reason, share
 

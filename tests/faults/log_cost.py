@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from audit.event import Actor, Event, Secret, new_id
-from gateway.recorder import SocketRecorder
+from gateway.recording.recorder import SocketRecorder
 
 CONFIG = '[gateway]\nhostname = "gw.test"\nlocal_domains = ["corp.test"]\nstate_dir = "state"\n'
 STEPS = [[name, 0.1, 0.2, ""] for name in ("read", "authentication", "dictionaries", "identifiers", "yara", "decide")]
@@ -105,7 +105,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=options.dir) as folder:
         config = Path(folder, "sealgate.toml")
         config.write_text(CONFIG)
-        keeper = subprocess.Popen([sys.executable, "-m", "gateway.keeper", "--config", str(config)])
+        keeper = subprocess.Popen([sys.executable, "-m", "gateway.recording.keeper", "--config", str(config)])
         socket = Path(folder, "state", "run", "keeper.sock")
         while not socket.exists():
             time.sleep(0.01)

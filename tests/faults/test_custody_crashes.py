@@ -11,18 +11,18 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.config import Operator, Route
-from gateway.courier import Courier, Outward
-from gateway.custody import Custody
-from gateway.delivery import State
+from gateway.custody.courier import Courier, Outward
+from gateway.custody.custody import Custody
+from gateway.custody.delivery import State
+from gateway.custody.notices import House, Notices
+from gateway.custody.queue import Queue
+from gateway.custody.release import Rejudged, Releaser
+from gateway.custody.schedule import parse as schedule
+from gateway.custody.sweeper import Sweeper
 from gateway.hops import Hops
-from gateway.notices import House, Notices
-from gateway.queue import Queue
-from gateway.release import Rejudged, Releaser
 from gateway.routes import Routes
-from gateway.schedule import parse as schedule
 from gateway.smtp.reply import Reply
 from gateway.store.protocol import Filter
-from gateway.sweeper import Sweeper
 from policies.decision import DELIVER
 from tests.fakes.carrier import FakeCarrier
 from tests.gateway.custodian import Custodian

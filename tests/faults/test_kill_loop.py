@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 
 from gateway import config as configuration
+from gateway.custody.desk import open_store
 from gateway.demo import mails
 from gateway.demo.stage import Stage
 from gateway.demo.stubs import StubDns, StubServer
-from gateway.desk import open_store
 from gateway.store.blobs import FolderBlobs
 from gateway.store.protocol import Filter
 from tests.e2e.conftest import SECRET

@@ -14,7 +14,7 @@ import pytest
 
 from audit.reader import LogView
 from audit.verify import verify
-from gateway.recorder import RecorderUnavailable, SocketRecorder
+from gateway.recording.recorder import RecorderUnavailable, SocketRecorder
 from tests.audit.events import decided, outcome
 
 CONFIG = '[gateway]\nhostname = "gw.test"\nlocal_domains = ["corp.test"]\nstate_dir = "state"\n'
@@ -24,7 +24,13 @@ PRODUCERS = 8
 @contextlib.asynccontextmanager
 async def process(config: Path, *before: str) -> AsyncIterator[asyncio.subprocess.Process]:
     child = await asyncio.create_subprocess_exec(
-        *before, sys.executable, "-m", "gateway.keeper", "--config", str(config), stderr=asyncio.subprocess.DEVNULL
+        *before,
+        sys.executable,
+        "-m",
+        "gateway.recording.keeper",
+        "--config",
+        str(config),
+        stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         yield child

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from audit.sealing import MessageKey
-from gateway.custody import Custody
+from gateway.custody.custody import Custody
 from gateway.store.blobs import FolderBlobs
 from gateway.store.database import SqlStore, sqlite_engine
 from gateway.store.sealing import StoreKey
@@ -15,7 +15,7 @@ KEY = StoreKey(b"k" * 32)
 
 
 class FakeLog:
-    """What the fake recorder holds, as gateway.sweeper.Told."""
+    """What the fake recorder holds, as gateway.custody.sweeper.Told."""
 
     def __init__(self, recorder: FakeRecorder) -> None:
         self.recorder = recorder

@@ -6,7 +6,7 @@ from itertools import count
 
 from audit.event import Actor, Event, new_id
 from gateway.config import Route
-from gateway.delivery import Addressee, Delivery
+from gateway.custody.delivery import Addressee, Delivery
 from gateway.plan import Share
 from gateway.store.sealing import digest
 from policies.decision import DELIVER, Decision, Disposition, Reason, Title

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import desk
 from gateway.config import Config, ConfigError, load, parse, snapshot
+from gateway.custody import desk
 
 GOOD = """
 [gateway]

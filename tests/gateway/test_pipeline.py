@@ -15,12 +15,12 @@ from audit.event import Event
 from gateway import config as configuration
 from gateway.config import Config, Route
 from gateway.context.gather import Gatherer
-from gateway.custody import Custody
-from gateway.delivery import State
+from gateway.custody.custody import Custody
+from gateway.custody.delivery import State
 from gateway.hops import Hops
-from gateway.judge import Judge
+from gateway.judging.judge import Judge
 from gateway.pipeline import Parts, Pipeline
-from gateway.recorder import MessageKey, Receipt, RecorderUnavailable
+from gateway.recording.recorder import MessageKey, Receipt, RecorderUnavailable
 from gateway.relay import bounceable
 from gateway.routes import Routes
 from gateway.smtp.pool import Pool

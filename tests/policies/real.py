@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.config import Config, Gateway
-from gateway.judge import Judge
-from gateway.oneshot import judge_here
+from gateway.judging.judge import Judge
+from gateway.judging.oneshot import judge_here
 from tests.corpus.trade.generate import HOME, OWN_ACCOUNT
 
 CONFIG = Config(Gateway(hostname="gw.corp.test", local_domains=(HOME,)), own_accounts=("".join(OWN_ACCOUNT.split()),))

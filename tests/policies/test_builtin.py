@@ -2,7 +2,7 @@
 
 import time
 
-from gateway import examples
+from gateway.judging import examples
 from policies.condition import leaves
 from policies.examples import check
 from policies.facts import Context, build

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import examples
-from gateway.loading import load_dictionaries, policy_files
+from gateway.judging import examples
+from gateway.judging.loading import load_dictionaries, policy_files
 from policies.examples import run
 from policies.load import load
 from scanners.registry import CATALOGUE

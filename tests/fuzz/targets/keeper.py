@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gateway import keeper_protocol as protocol
+from gateway.recording import keeper_protocol as protocol
 from tests.fuzz.target import Target
 
 

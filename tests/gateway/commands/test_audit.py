@@ -9,8 +9,8 @@ import pytest
 from audit.reader import LogView
 from audit.verify import verify
 from gateway.commands import audit
-from gateway.keeper_client import KeeperClient
-from gateway.keeper_protocol import Erase, EraseDone
+from gateway.recording.keeper_client import KeeperClient
+from gateway.recording.keeper_protocol import Erase, EraseDone
 from tests.fakes.keeper import keeper, recorder
 from tests.gateway.commands.logged import call, call_beside, code, fill, write_config
 

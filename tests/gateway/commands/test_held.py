@@ -11,11 +11,11 @@ import pyotp
 import pytest
 
 from gateway import config as configuration
-from gateway import listing
 from gateway.cli import main
-from gateway.custody import Custody
-from gateway.delivery import Addressee, State
-from gateway.desk import ids, now, open_store
+from gateway.custody import listing
+from gateway.custody.custody import Custody
+from gateway.custody.delivery import Addressee, State
+from gateway.custody.desk import ids, now, open_store
 from gateway.store.blobs import FolderBlobs
 from policies.decision import Disposition
 from tests.fakes.recorder import FakeRecorder
@@ -186,7 +186,7 @@ def _held(row):
 def keeper(settings):
     """A real keeper on the same state."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway.keeper", "--config", str(settings)],
+        [sys.executable, "-m", "gateway.recording.keeper", "--config", str(settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )

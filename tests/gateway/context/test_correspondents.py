@@ -12,7 +12,7 @@ from gateway.context import correspondents as module
 from gateway.context.correspondents import KNOWN_S, MAX_NOTED, UNKNOWN_S, Correspondents
 from gateway.context.gather import Gatherer
 from gateway.context.history import HistoryUnavailable
-from gateway.noting import Noting
+from gateway.custody.noting import Noting
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.dialogue import Phase, RecipientReply
 from gateway.smtp.nexthop import NextHop, Scheme, TlsPolicy

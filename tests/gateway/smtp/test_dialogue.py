@@ -27,7 +27,7 @@ from gateway.smtp.dialogue import (
 )
 from gateway.smtp.nexthop import TlsPolicy
 from gateway.smtp.reply import Reply
-from gateway.stuffing import END, stuffed
+from gateway.smtp.stuffing import END, stuffed
 from scanners.message import Recipient
 
 FULL = Capabilities(pipelining=True, eightbitmime=True, smtputf8=True, dsn=True, starttls=False, size=0)

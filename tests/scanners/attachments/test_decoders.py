@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.decoders import DecoderError, DecoderPool
+from gateway.process.decoders import DecoderError, DecoderPool
 from scanners.attachments import yara
 from scanners.attachments.cache import Cache
 from scanners.attachments.opener import AttachmentOpener, DecodersBusy, exchange

@@ -23,7 +23,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen import canvas
 
-from gateway.decoders import DecoderPool
+from gateway.process.decoders import DecoderPool
 from scanners import mime, registry
 from scanners.attachments.cache import Cache
 from scanners.attachments.opener import AttachmentOpener

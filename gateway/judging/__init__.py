@@ -1,0 +1,1 @@
+"""What every message is judged with: loading it, trying it out, and the examples that rules carry."""

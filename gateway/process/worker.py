@@ -1,0 +1,204 @@
+"""One SMTP worker: the composition root that builds every part and hands the listeners their sockets."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from gateway import config as configuration
+from gateway import pipeline
+from gateway.config import Config
+from gateway.context.gather import Gatherer
+from gateway.custody.courier import Courier
+from gateway.custody.desk import delay_notice, ids, noting, now, open_desk, outward, remembering, retries, signer
+from gateway.custody.rejudging import rejudger
+from gateway.custody.release import Releaser
+from gateway.hops import Hops
+from gateway.judging import loading
+from gateway.process import lifeline, logs
+from gateway.process.chores import Chore, doing
+from gateway.recording.sessions import SessionLog
+from gateway.smtp.answered import Answered
+from gateway.smtp.limits import WorkerLimits
+from gateway.smtp.parameters import Capabilities
+from gateway.smtp.pool import Pool
+from gateway.smtp.server import Server, server_context
+from gateway.smtp.shared_limits import SharedClientLimits
+from gateway.smtp.users import UsersFile
+from scanners.attachments.cache import Cache
+from scanners.attachments.opener import AttachmentOpener
+from scanners.attachments.poison import PoisonTable
+from scanners.attachments.yara import compile_rules
+from scanners.resolver import CachingResolver
+
+SWITCH_S = 0.0005
+"""Longest turn of a thread while the loop waits for the interpreter: large mail is read in threads, and small mail beside it has about
+eight turns of the loop, each of which would wait for 5 ms by default."""
+STOP_S = 25.0
+"""Messages whose data has ended are finished within this; below the supervisor's own patience."""
+
+
+SESSIONS_S = 5.0
+"""Logins are in the log within seconds, refusals once their minute is over."""
+
+
+def offered(config: Config, hops: Hops, pool: Pool) -> Callable[[], Capabilities]:
+    """SMTPUTF8, DSN and SIZE only as far as every route's last seen EHLO goes (architecture section 4)."""
+    fixed = [hops(route) for route in config.routes if not route.to.startswith("mx:")]
+
+    def capabilities() -> Capabilities:
+        seen = [found for hop in fixed if (found := pool.capabilities(hop)) is not None]
+        sizes = [each.size for each in seen if each.size]
+        return Capabilities(all(each.smtputf8 for each in seen), all(each.dsn for each in seen), min(sizes, default=0))
+
+    return capabilities
+
+
+async def serve(
+    config: Config, slot: int, descriptors: dict[str, int], ready: Callable[[], None], log: logging.Logger
+) -> None:
+    """Build, say that we are ready, serve until SIGTERM, finish."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    state = config.gateway.state_dir
+    async with contextlib.AsyncExitStack() as stack:
+        resolver = CachingResolver(config.dns.servers, config.dns.timeout_s, time.monotonic)
+        stack.push_async_callback(resolver.close)
+        poison = PoisonTable(state / "run" / "poison")
+        stack.callback(poison.close)
+        opener = AttachmentOpener(
+            state / "run" / "decoder.sock",
+            compile_rules(loading.yara_source(config)).version,
+            Cache(config.gateway.attachment_cache_mb * 1_000_000),
+            poison,
+        )
+        judge = loading.build(config, resolver, opener)
+        desk = await stack.enter_async_context(open_desk(config, f"worker-{slot}"))
+        gather = Gatherer.of(config, lambda: datetime.now().astimezone(), desk.memory.correspondents)
+        pool = Pool(hostname=config.gateway.hostname, clock=time.monotonic, resolver=resolver)
+        stack.push_async_callback(pool.close)
+        carrier = noting(pool, desk.memory)
+        hops = Hops()
+        courier = Courier(
+            desk.custody,
+            carrier,
+            outward(config, desk.routes, hops),
+            desk.notices,
+            retries(config),
+            clock=time.monotonic,
+            log=log,
+            releaser=Releaser(
+                desk.custody,
+                rejudger(judge, gather, time.monotonic, monitor=config.gateway.mode == "monitor"),
+                desk.routes,
+            ),
+            judge_version=judge.version,
+            delay_notice=delay_notice(config),
+        )
+        stack.push_async_callback(courier.drain)
+        parts = pipeline.Parts(
+            config=config,
+            judge=judge,
+            recorder=desk.recorder,
+            pool=carrier,
+            custody=desk.custody,
+            routes=desk.routes,
+            hops=hops,
+            gather=gather,
+            attempt_soon=courier.attempt_soon,
+            clock=time.monotonic,
+            now=now,
+            ids=ids,
+            log=log,
+            signer=signer(config),
+            aggregates=desk.memory.aggregates,
+        )
+        sessions = SessionLog(desk.recorder, now, ids, log)
+        stack.push_async_callback(sessions.close)
+        receiver = pipeline.Pipeline(parts)
+        clients = SharedClientLimits(
+            state / "run" / "limits",
+            config.limits.connections_per_client,
+            config.limits.messages_per_minute,
+            time.monotonic,
+            config.limits.refusals_per_client,
+        )
+        stack.callback(clients.close)
+        limits = WorkerLimits.of(config.limits, time.monotonic, clients)
+        answered = Answered(time.monotonic)
+        capabilities = offered(config, hops, pool)
+        servers = [
+            Server(
+                config,
+                listener,
+                receiver,
+                clock=time.monotonic,
+                now=now,
+                ids=ids,
+                limits=limits,
+                answered=answered,
+                log=log,
+                capabilities=capabilities,
+                tls=server_context(listener.tls),
+                users=UsersFile(config.auth.users_file) if config.auth.users_file else None,
+                watch=sessions,
+                room=lambda: desk.recorder.room,
+            )
+            for listener in config.listeners
+        ]
+        for server, listener in zip(servers, config.listeners, strict=True):
+            await server.start(socket.socket(fileno=descriptors[listener.name]))
+        chores = (Chore("sessions", SESSIONS_S, sessions.flush), *remembering(desk.memory))
+        await stack.enter_async_context(doing(chores, log))
+        ready()
+        await stopping.wait()
+        await asyncio.gather(*(server.stop(STOP_S) for server in servers))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of the process that the supervisor starts."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--slot", type=int, required=True)
+    parser.add_argument("--listener", action="append", default=[], metavar="NAME=FD")
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    arguments = parser.parse_args(argv)
+    lifeline.end_with_parent()
+    log = logs.start("worker")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sys.setswitchinterval(SWITCH_S)
+    config = configuration.load(arguments.config)
+    descriptors = {name: int(fd) for name, _, fd in (each.rpartition("=") for each in arguments.listener)}
+
+    def ready() -> None:
+        if arguments.ready_fd >= 0:
+            os.write(arguments.ready_fd, b"1")
+            os.close(arguments.ready_fd)
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve(config, arguments.slot, descriptors, ready, log))
+    return 0
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+if __name__ == "__main__":
+    sys.exit(main())
