@@ -8,7 +8,8 @@ from gateway.judging.judge import Judged
 from gateway.plan import Keep, Plan, Refuse, Relay
 from gateway.smtp.reply import Reply
 from policies.decision import Decision, Disposition
-from policies.facts import KEPT, Value
+from policies.facts import Value
+from policies.vocabulary import KEPT
 from scanners.finding import Finding
 from scanners.message import Envelope, Message
 

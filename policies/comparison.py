@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from policies.decision import Title
-from policies.facts import Fact, Kind, Value, fold_address, fold_domain
+from policies.facts import Value, fold_address, fold_domain
 from policies.patterns import PatternError, searcher
 from policies.table import Table, meant
+from policies.vocabulary import Fact, Kind
 
 UNITS = {"KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "B": 1}
 MAX_WORDS = 5_000

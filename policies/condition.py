@@ -10,7 +10,8 @@ from enum import Enum
 
 from policies.codes import covers
 from policies.decision import Title
-from policies.facts import FACTS, Common, Facts, Kind, Value
+from policies.facts import Common, Facts, Value
+from policies.vocabulary import FACTS, Kind
 from scanners.finding import Finding
 from scanners.message import Direction
 

@@ -18,10 +18,10 @@ from policies.condition import (
     yes_no_leaf,
 )
 from policies.decision import Title
-from policies.facts import FACTS, Fact, Kind
 from policies.lists import Entry, tester
 from policies.patterns import PatternError, searcher
 from policies.table import Table, meant
+from policies.vocabulary import FACTS, Fact, Kind
 
 MAX_NESTING = 8
 """Groups inside groups: nobody reads deeper."""

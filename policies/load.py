@@ -9,7 +9,7 @@ from datetime import date, datetime
 from policies.codes import catalogue
 from policies.condition import ALL_DIRECTIONS, Condition, leaves
 from policies.decision import CONFLICT, Decision, Reason, Title
-from policies.facts import FACTS, fold_address, fold_domain
+from policies.facts import fold_address, fold_domain
 from policies.grammar import Words, condition
 from policies.lists import PROOFS, Entry
 from policies.problem import PolicyError as PolicyError
@@ -19,6 +19,7 @@ from policies.sample_text import example
 from policies.sentence import Sentence, sentence, title
 from policies.table import Report, Table, meant, root
 from policies.toml_text import parse
+from policies.vocabulary import FACTS
 from scanners.finding import Code
 
 SCHEMA = 1

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from policies.condition import OPERATORS
 from policies.decision import DISPOSITIONS, TREATMENTS
-from policies.facts import FACTS, Kind
 from policies.lists import PROOFS
 from policies.rule import Ruleset
+from policies.vocabulary import FACTS, Kind
 from scanners.finding import Code
 
 KINDS = {

@@ -1,6 +1,6 @@
 """Judges the kept facts of past mail by another set of rules. Pure.
 
-The log keeps the findings of a mail (code, part, count, score) and the facts that name nobody (policies.facts.KEPT), not its text or
+The log keeps the findings of a mail (code, part, count, score) and the facts that name nobody (policies.vocabulary.KEPT), not its text or
 addresses: where a rule asks for more, the answer is "only a rescan could tell", never a guess.
 """
 

@@ -88,9 +88,9 @@ def events() -> str:
 
 def facts() -> str:
     """Everything a rule may name."""
-    from policies.facts import reference
+    from policies.reference import page
 
-    return reference()
+    return page()
 
 
 PAGES_OF = {"settings": settings, "findings": findings, "events": events, "metrics": metrics, "facts": facts}

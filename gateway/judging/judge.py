@@ -7,7 +7,7 @@ change a verdict, and every event cites it.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from policies import facts, rule
+from policies import facts, rule, vocabulary
 from policies.decision import Decision
 from policies.facts import Context, Value
 from policies.rule import Match, Ruleset
@@ -39,7 +39,7 @@ class Judged:
     policy_version: str
     rules: int
     kept: tuple[tuple[Value, ...], ...] = ()
-    """Values of policies.facts.KEPT, each different set once; empty when there are more than MAX_KEPT."""
+    """Values of policies.vocabulary.KEPT, each different set once; empty when there are more than MAX_KEPT."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ async def judge(
         contexts, facts.build_each(scanned.message, scanned.findings, contexts), strict=True
     ):
         judgement = rule.decide(with_.ruleset, each)
-        kept[facts.kept(each)] = None
+        kept[vocabulary.kept(each)] = None
         decisions.append((recipient, judgement.decision))
         for match in judgement.matched:
             matched.setdefault((match.rule, match.version), match)

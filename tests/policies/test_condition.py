@@ -6,8 +6,9 @@ import pytest
 
 from policies.condition import Leaf, Mode, group
 from policies.decision import Title
-from policies.facts import FACTS, Context, Facts
+from policies.facts import Context, Facts
 from policies.rule import decide, explain, matches
+from policies.vocabulary import FACTS
 from scanners.message import Direction, Part
 from tests.policies.world import FRIDAY, LOCAL, facts, found, header, mail, rule, rules
 
