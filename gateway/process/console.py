@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from gateway import config as configuration
 from gateway.config import Config
 from gateway.custody.delivery import State
-from gateway.process import lifeline, logs, metrics
+from gateway.process import lifeline, logs, metrics, past_metrics
 from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
 from gateway.recording.keeper_protocol import Head, HeadRequest
 from gateway.store.errors import StoreUnavailable
@@ -24,6 +25,8 @@ from gateway.store.opening import open_in
 
 PROBE_S = 2.0
 """A part that takes longer to answer is not ready."""
+FOLD_S = 60.0
+"""Pause between clearing up after ended processes when nobody asks for /metrics: a worker that keeps dying leaves two files a minute."""
 
 
 def ready(config: Config) -> list[str]:
@@ -67,7 +70,8 @@ class Handler(BaseHTTPRequestHandler):
     """Three pages, all of them plain text."""
 
     config: Config
-    one_at_a_time = threading.Lock()
+    one_at_a_time: threading.Lock
+    folder: Path
     timeout = 10
 
     def do_GET(self) -> None:
@@ -83,8 +87,9 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/metrics":
             with self.one_at_a_time:
                 refresh(self.config)
+                past_metrics.fold(self.folder, past_metrics.running)
                 registry = CollectorRegistry()
-                multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+                multiprocess.MultiProcessCollector(registry, str(self.folder))  # type: ignore[no-untyped-call]
                 page = generate_latest(registry)
             self._say(200, page, CONTENT_TYPE_LATEST)
         else:
@@ -102,6 +107,31 @@ class Handler(BaseHTTPRequestHandler):
         """Probes come every few seconds; they are not news."""
 
 
+class Pages(ThreadingHTTPServer):
+    """The server, which clears up after ended processes meanwhile. ``clock`` is monotonic seconds."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, config: Config, address: tuple[str, int], clock: Callable[[], float]) -> None:
+        self.folder = config.gateway.state_dir / "run" / "metrics"
+        self.lock = threading.Lock()
+        self.clock = clock
+        self.due = clock()
+        members = {"config": config, "one_at_a_time": self.lock, "folder": self.folder}
+        super().__init__(address, type("BoundHandler", (Handler,), members))
+
+    def service_actions(self) -> None:
+        """Called by the library twice a second."""
+        if self.clock() < self.due or not self.lock.acquire(blocking=False):
+            return
+        try:
+            past_metrics.fold(self.folder, past_metrics.running)
+            self.due = self.clock() + FOLD_S
+        finally:
+            self.lock.release()
+
+
 def main() -> int:
     """Composition root of the console process."""
     parser = argparse.ArgumentParser()
@@ -112,10 +142,7 @@ def main() -> int:
     log = logs.start("console")
     config = configuration.load(arguments.config)
     host, _, port = config.console.bind.rpartition(":")
-    handler = type("BoundHandler", (Handler,), {"config": config})
-    ThreadingHTTPServer.allow_reuse_address = True
-    server = ThreadingHTTPServer((host.strip("[]"), int(port)), handler)
-    server.daemon_threads = True
+    server = Pages(config, (host.strip("[]"), int(port)), time.monotonic)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
