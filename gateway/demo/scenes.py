@@ -361,6 +361,6 @@ SCENES: Sequence[Scene] = (
         lambda s: "250 held: encryption is not set up, not sent in the clear",
         "未加密不外发",
     ),
-    Scene("audit verify", verify, verify_check, _last, "日志完整"),
+    Scene("audit verify", verify, verify_check, _last, "审计日志校验"),
     Scene("one bit flipped", flipped, flipped_check, lambda s: "(in a copy) verify exits 1: " + _last(s), "篡改被发现"),
 )
