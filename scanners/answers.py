@@ -5,10 +5,11 @@ asynchronously, and the (cheap, pure) evaluation is run again. So no library ope
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -101,6 +102,11 @@ class Prefetched:
         return answer
 
     @property
+    def used(self) -> "Used":
+        """Every question of the evaluation so far, with its answer."""
+        return tuple((name, rdtype, answer) for (name, rdtype), answer in self._answers.items())
+
+    @property
     def incomplete(self) -> bool:
         """True when something was asked for that isn't there; the evaluation's outcome is then void."""
         return bool(self._missing)
@@ -127,6 +133,47 @@ class Prefetched:
         self._missing.update((key, None) for key in list(wanted)[: max(0, room)] if key not in self._answers)
         if self._missing:
             await self.settle()
+
+
+Used = tuple[tuple[str, str, Answer], ...]
+"""Questions (name, type) and the answers that an evaluation had."""
+MAX_REMEMBERED = 4_096
+"""Outcomes kept of one kind of evaluation; a few hundred senders make most of a company's mail."""
+MAX_USED = 40
+"""Answers of an outcome that is kept: one that needed more is made anew, so that memory is bounded by both numbers."""
+
+
+class Remembered(Generic[T]):
+    """Outcomes of evaluations that are functions of their key and of DNS answers alone, least recently used dropped.
+
+    An outcome is given again only while the resolver still holds the very answers it was made from, so it lives as long as the shortest
+    of their TTLs and no longer; what the resolver does not keep (errors, TTL 0) is evaluated anew each time. The key must name every
+    other input.
+    """
+
+    def __init__(self, max_kept: int = MAX_REMEMBERED) -> None:
+        self._max = max_kept
+        self._kept: OrderedDict[Hashable, tuple[Used, T]] = OrderedDict()
+
+    def get(self, key: Hashable, resolver: Resolver) -> T | None:
+        """The outcome for ``key``, if every answer behind it still stands."""
+        entry = self._kept.get(key)
+        if entry is None:
+            return None
+        for name, rdtype, answer in entry[0]:
+            if resolver.peek(name, rdtype) is not answer:
+                del self._kept[key]
+                return None
+        self._kept.move_to_end(key)
+        return entry[1]
+
+    def keep(self, key: Hashable, used: Used, outcome: T) -> None:
+        """Remember what came of these answers."""
+        if len(used) > MAX_USED:
+            return
+        self._kept[key] = used, outcome
+        if len(self._kept) > self._max:
+            self._kept.popitem(last=False)
 
 
 async def evaluate(prefetched: Prefetched, work: Callable[[], T], max_runs: int) -> T:

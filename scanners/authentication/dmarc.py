@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from scanners.answers import Answer, LookupBudget, NotYet, Prefetched, Resolver, Status, evaluate
+from scanners.answers import Answer, LookupBudget, NotYet, Prefetched, Remembered, Resolver, Status, evaluate
 from scanners.authentication.verdicts import Disposition, Dkim, Dmarc, Spf, Verdict
 
 MAX_WALK = 8
@@ -223,14 +223,28 @@ class _Evaluation:
 
 
 async def check(
-    resolver: Resolver, author: str, spf: Spf, dkim: Sequence[Dkim], is_suffix: IsSuffix | None = None
+    resolver: Resolver,
+    author: str,
+    spf: Spf,
+    dkim: Sequence[Dkim],
+    is_suffix: IsSuffix | None = None,
+    remembered: Remembered[Dmarc] | None = None,
 ) -> Dmarc:
-    """Judge one author domain (an A-label). ``is_suffix`` tells public suffixes. Never raises for what DNS says."""
+    """Judge one author domain (an A-label). ``is_suffix`` tells public suffixes. Never raises for what DNS says.
+
+    ``remembered`` keeps verdicts by author, ``is_suffix``, and all that is read of ``spf`` and ``dkim``: verdicts and domains.
+    """
+    key = (author, is_suffix, spf.verdict, spf.domain, spf.judged, *[(one.verdict, one.domain) for one in dkim])
+    if remembered is not None and (known := remembered.get(key, resolver)) is not None:
+        return known
     prefetched = Prefetched(resolver, MAX_NAMES)
     evaluation = _Evaluation(prefetched, author, is_suffix)
     try:
         try:
-            return evaluation.run(spf, dkim)  # the warm path: nothing is awaited
+            judged = evaluation.run(spf, dkim)  # the warm path: nothing is awaited
+            if remembered is not None:
+                remembered.keep(key, prefetched.used, judged)
+            return judged
         except NotYet:
             async with asyncio.timeout(TIMEOUT_S):
                 await prefetched.settle()

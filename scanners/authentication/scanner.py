@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from scanners.answers import Resolver
+from scanners.answers import Remembered, Resolver
 from scanners.authentication import arc as arc_check
 from scanners.authentication import dkim as dkim_check
 from scanners.authentication import dmarc as dmarc_check
@@ -39,7 +39,8 @@ class AuthenticationScanner:
     """Judges inbound mail in full; mail of our own people only by whom its From names.
 
     ``trusted_sealers`` are domains whose ARC seals are believed; ``local_domains`` are ours; ``is_suffix`` tells public
-    suffixes; ``keys`` keeps parsed DKIM keys between messages.
+    suffixes; ``keys`` keeps parsed DKIM keys between messages, ``spf`` and ``dmarc`` verdicts for as long as the DNS answers behind
+    them stand.
     """
 
     resolver: Resolver
@@ -47,6 +48,8 @@ class AuthenticationScanner:
     trusted_sealers: Collection[str] = ()
     is_suffix: Callable[[str], bool] = field(default_factory=public_suffixes)
     keys: KeyStore = field(default_factory=KeyStore)
+    spf: Remembered[Spf] = field(default_factory=Remembered[Spf], compare=False)
+    dmarc: Remembered[Dmarc] = field(default_factory=Remembered[Dmarc], compare=False)
 
     @property
     def name(self) -> str:
@@ -81,7 +84,8 @@ class AuthenticationScanner:
         spf, dkim, arc = await self._checks(message, prepared, author)
         arc = arc_check.vouch(arc, prepared, author.domain if len(author.domains) == 1 else "", self.trusted_sealers)
         results = [
-            await dmarc_check.check(self.resolver, domain, spf, dkim, self.is_suffix) for domain in author.domains
+            await dmarc_check.check(self.resolver, domain, spf, dkim, self.is_suffix, self.dmarc)
+            for domain in author.domains
         ]
         dmarc = dmarc_check.join(results, author.ambiguous)
         return Authentication(spf, dkim, arc, dmarc, author, envelope.sender, envelope.helo, prepared.duplicates())
@@ -89,7 +93,7 @@ class AuthenticationScanner:
     async def _checks(self, message: Message, prepared: Prepared, author: Author) -> tuple[Spf, tuple[Dkim, ...], Arc]:
         """The three that don't need each other: one after the other when DNS is warm, at once when there is waiting to do."""
         envelope = message.envelope
-        spf = spf_check.check(self.resolver, envelope.client, envelope.helo, envelope.sender)
+        spf = spf_check.check(self.resolver, envelope.client, envelope.helo, envelope.sender, remembered=self.spf)
         at = envelope.received_at.timestamp()
         dkim = dkim_check.verify(prepared, self.resolver, self.keys, at, author.domains)
         arc = arc_check.verify(prepared, self.resolver, self.keys)

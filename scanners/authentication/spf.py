@@ -13,7 +13,7 @@ from typing import Any
 
 import spf
 
-from scanners.answers import Answer, LookupBudget, NotYet, Prefetched, Resolver, Status, evaluate
+from scanners.answers import Answer, LookupBudget, NotYet, Prefetched, Remembered, Resolver, Status, Used, evaluate
 from scanners.authentication.domains import split_address, to_ascii
 from scanners.authentication.verdicts import Spf, Verdict
 
@@ -130,8 +130,18 @@ def _values(answer: Answer, qtype: str) -> list[Any]:
     return list(answer.addresses)
 
 
-async def check(resolver: Resolver, client: str | None, helo: str, sender: str, timeout_s: float = TIMEOUT_S) -> Spf:
-    """Judge ``client`` for the envelope ``sender`` (``""``: the null sender, judged by ``helo``). Never raises for what DNS says."""
+async def check(
+    resolver: Resolver,
+    client: str | None,
+    helo: str,
+    sender: str,
+    timeout_s: float = TIMEOUT_S,
+    remembered: Remembered[Spf] | None = None,
+) -> Spf:
+    """Judge ``client`` for the envelope ``sender`` (``""``: the null sender, judged by ``helo``). Never raises for what DNS says.
+
+    ``remembered`` keeps verdicts by client and domain; also by local part and HELO where a record has macros, which may read those.
+    """
     identity = "mailfrom" if sender else "helo"
     local, domain = split_address(sender) if sender else ("postmaster", helo)
     local = local or "postmaster"  # RFC 7208 4.3
@@ -140,10 +150,19 @@ async def check(resolver: Resolver, client: str | None, helo: str, sender: str, 
     address = _address(client)
     if address is None:
         return replace(base, judged=False, reason="the client's address is not known")
+    plain = (address, name, base.domain, identity)
+    whole = (*plain, local, helo)
+    if remembered is not None:
+        known = remembered.get(plain, resolver) or remembered.get(whole, resolver)
+        if known is not None:
+            return known
     prefetched = Prefetched(resolver, MAX_NAMES)
     try:
         if prefetched_now := _warm(prefetched, address, local, name, helo):
-            return _result(base, *prefetched_now)
+            judged = _result(base, *prefetched_now)
+            if remembered is not None and not _tells_time(prefetched.used):
+                remembered.keep(whole if _has_macros(prefetched.used) else plain, prefetched.used, judged)
+            return judged
         async with asyncio.timeout(timeout_s):
             await prefetched.settle()
             query, outcome = await evaluate(prefetched, lambda: _run(prefetched, address, local, name, helo), MAX_RUNS)
@@ -173,6 +192,16 @@ def _warm(prefetched: Prefetched, ip: str, local: str, domain: str, helo: str) -
     except NotYet:
         return None
     return None if prefetched.incomplete else outcome
+
+
+def _has_macros(used: Used) -> bool:
+    """Could the outcome depend on more than client, domain and answers? Only text can hold macros (RFC 7208 7)."""
+    return any(b"%" in string for _, _, answer in used for string in answer.strings)
+
+
+def _tells_time(used: Used) -> bool:
+    """Is there a macro for the time of the check in it (``%{t}``, in explanations)?"""
+    return any(b"%{t" in string.lower() for _, _, answer in used for string in answer.strings)
 
 
 def _result(base: Spf, query: _Query, outcome: tuple[str, str]) -> Spf:
