@@ -15,6 +15,12 @@ MAX_PADDED = 2
 IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
 _UU_NAMES = frozenset(("x-uuencode", "uuencode", "x-uue", "uue"))
 _BLANKS = b"\r\n \t"
+_SHORTEST, _LONGEST = 16, 1_000
+"""Lengths of base64 lines worth cutting by strides; mail has 76, some programs 60, 64 or 72."""
+_WORTH = 2_000
+"""Bytes below which dropping blanks is as quick."""
+_EMPTY = 4
+"""Line ends after the last line; more of them are dropped the slow way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,18 @@ def transferred(body: bytes, encoding: str, *, other: bool = False) -> Transferr
     return Transferred(_as_it_looks(body, encoding) if other else body, "unknown")
 
 
+def as_it_looks(body: bytes) -> bytes:
+    """``body`` decoded by what it looks like, whatever its fields say of it."""
+    return _as_it_looks(body, "")
+
+
 def _base64(body: bytes, *, stop: bool) -> Transferred:
+    unfolded = _unfolded(body)
+    if unfolded is not None:
+        try:
+            return Transferred(pybase64.b64decode(unfolded, validate=True))
+        except binascii.Error:
+            pass  # blanks elsewhere, or junk: looked at byte by byte
     clean = body.translate(None, _BLANKS)
     try:
         return Transferred(pybase64.b64decode(clean, validate=True))
@@ -63,6 +80,27 @@ def _base64(body: bytes, *, stop: bool) -> Transferred:
         useful = clean.translate(None, NOT_BASE64)
         clean = useful.partition(b"=")[0]
     return Transferred(lenient_base64(clean), "base64")
+
+
+def _unfolded(body: bytes) -> bytearray | None:
+    """``body`` without its line ends when all its lines but the last have one length, as all programs write base64, else None.
+
+    Two strided deletions: a fifth of the time of dropping blanks byte by byte.
+    """
+    length = body.find(b"\r\n", 0, _LONGEST)
+    if length < _SHORTEST or len(body) < _WORTH:
+        return None
+    lines = bytearray(body)
+    for _ in range(_EMPTY):
+        if lines.endswith(b"\r\n"):
+            del lines[-2:]
+    step = length + 2
+    ends = lines[length::step], lines[length + 1 :: step]
+    if ends[0].count(b"\r") != len(ends[0]) or ends[1].count(b"\n") != len(ends[1]):
+        return None
+    del lines[length::step]
+    del lines[length :: step - 1]
+    return lines
 
 
 def quoted_printable(body: bytes) -> bytes:
