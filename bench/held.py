@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -20,9 +21,11 @@ from typing import TypeVar
 from sqlalchemy import Engine
 
 from audit.event import new_id
+from gateway.commands.held import SHOWN
 from gateway.config import Operator, Route
 from gateway.custody.custody import MAX_BATCH, Custody
 from gateway.custody.delivery import Action, Delivery, State, Verb
+from gateway.custody.queue import EXPIRING
 from gateway.custody.release import Rejudged, Released, Releaser
 from gateway.routes import Routes
 from gateway.store.blobs import FolderBlobs
@@ -40,6 +43,8 @@ BOUNDS_MS = {
     "list first page": 50.0,
     "list page at the end": 50.0,
     "look up by address": 50.0,
+    "list by rule": 50.0,
+    "a look of the queue": 5.0,
     "counts": 100.0,
     "release one": 30.0,
 }
@@ -109,7 +114,7 @@ async def bench(folder: Path, count: int) -> bool:
     print(
         f"     filled {count} in {took:.1f} s, {count / took:.0f}/s; {(folder / 'state.db').stat().st_size / 1e6:.0f} MB"
     )
-    good = await _reads(store, count)
+    good = await _reads(store, count, clock.at)
     good &= await _releases(custody, store)
     good &= await _expiry(custody, store, clock)
     print(f"     memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
@@ -117,8 +122,16 @@ async def bench(folder: Path, count: int) -> bool:
     return good
 
 
-async def _reads(store: SqlStore, count: int) -> bool:
-    wanted = Filter(states=frozenset({State.AWAITING_APPROVAL}))
+async def _look(store: SqlStore, now: datetime) -> None:
+    """What the queue process asks twice a second, and finds nothing."""
+    for states in ({State.QUEUED}, {State.DELAYED}, EXPIRING):
+        assert not await store.due(states, now, MAX_BATCH)
+
+
+async def _reads(store: SqlStore, count: int, now: datetime) -> bool:
+    wanted = Filter(states=SHOWN)
+    by_rule: list[float] = []
+    looks: list[float] = []
     first: list[float] = []
     last: list[float] = []
     by_address: list[float] = []
@@ -128,10 +141,13 @@ async def _reads(store: SqlStore, count: int) -> bool:
         await timed(store.page(wanted, new_id(1795312800000, (200).to_bytes(10, "big")), 50), last)
         found = await timed(store.page(Filter(address=f"buyer{n * 97 % count}@acme.example")), by_address)
         assert len(found.deliveries) == 1
+        await timed(store.page(replace(wanted, rule=APPROVE.reasons[0].rule)), by_rule)
+        await timed(_look(store, now), looks)
         await timed(store.counts(), counted)
     good = True
     for name, times in (
-        ("list first page", first), ("list page at the end", last), ("look up by address", by_address), ("counts", counted)
+        ("list first page", first), ("list page at the end", last), ("look up by address", by_address),
+        ("list by rule", by_rule), ("a look of the queue", looks), ("counts", counted),
     ):  # fmt: skip
         good &= report(name, sorted(times)[len(times) // 2], "ms", BOUNDS_MS[name])
     return good

@@ -16,6 +16,8 @@ FULL_BYTES = 1_000_000
 """RET=FULL returns the whole message up to here, beyond it only the header: a bounce must not be the bigger mail."""
 HEADER_BYTES = 65_536
 """Of the original's header that is returned."""
+LINE_BYTES = 998
+"""Longest line (RFC 5322 2.1.1); writing a returned header in ASCII can make lines longer."""
 FIELD_CHARS = 900
 """Longest field: RFC 5322 2.1.1 allows lines of 998."""
 BOUNDARIES = 16
@@ -198,6 +200,7 @@ def _returned(notice: Notice) -> tuple[str, bytes]:
         header = header.rpartition(b"\r\n")[0]
     if not header.isascii():  # text may be made 7-bit, and the hop toward the sender may need it
         header = header.decode("utf-8", "replace").encode("ascii", "backslashreplace")
+    header = b"\r\n".join(line[:LINE_BYTES] for line in header.split(b"\r\n"))
     return "text/rfc822-headers", header + b"\r\n"
 
 

@@ -270,6 +270,8 @@ def advance(
     """
     if action.verb is Verb.ANSWER:
         return _answer(delivery, action, actor, at)
+    if action.verb is Verb.RELEASE and action.waivers:
+        return _answered_and_released(delivery, action, actor, at)
     step = _step(delivery, action.verb)
     moved = _moved(delivery, step.to, action, at)
     if action.verb in _LETS_GO:
@@ -278,6 +280,18 @@ def advance(
             raise NotWaived(unanswered_reasons)
     events = (_event(delivery, moved, step.event, action, actor, at, action.id),) if step.event else ()
     return (moved,), events
+
+
+def _answered_and_released(
+    delivery: Delivery, action: Action, actor: Actor, at: datetime
+) -> tuple[tuple[Delivery, ...], tuple[Event, ...]]:
+    """A release that brings its answers: two steps of the table and their two events, made durable as one change."""
+    answer = Action(
+        Verb.WAIVE, derived_id(action.id, Verb.WAIVE.value), action.why, action.comment, waivers=action.waivers
+    )
+    (waived,), answered = advance(delivery, answer, actor, at)
+    released, told = advance(waived, replace(action, why="", comment="", waivers=()), actor, at)
+    return released, answered + told
 
 
 def _step(delivery: Delivery, verb: Verb) -> Transition:

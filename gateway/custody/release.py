@@ -1,8 +1,9 @@
 """What leaves is judged as it leaves (law 7): waivers by people and by time, and the judging again at release."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from audit.event import Actor
 from gateway.config import Operator, Route
 from gateway.custody.custody import SYSTEM, Custody
 from gateway.custody.delivery import HELD, TRANSITIONS, Action, Delivery, Verb
@@ -80,13 +81,11 @@ class Releaser:
             raise _refusal(missing[0])
         if redirect:
             _may_choose(delivery, mine, redirect)
-        if mine:
-            waivers = self._waivers(delivery, mine, operator.name, redirect)
-            action = Action(Verb.WAIVE, waivers=waivers, comment=comment)
-            (delivery,) = await self._custody.change(delivery, action, actor(operator))
-        if missing := self._open(delivery):
-            return Waiting(delivery, missing, anew=False)
-        return await self.let_go(delivery, held, operator)
+        waivers = self._waivers(delivery, mine, operator.name, redirect)
+        if len(mine) < len(missing):
+            delivery = await self._waived(delivery, waivers, "", comment, actor(operator))
+            return Waiting(delivery, self._open(delivery), anew=False)
+        return await self._let_go(delivery, held, waivers, comment, actor(operator))
 
     async def reject(self, delivery: Delivery, operator: Operator, comment: str) -> Delivery:
         """Say no, for good. Raises as ``release``."""
@@ -109,22 +108,37 @@ class Releaser:
         delays = [
             reason for reason in self._open(delivery) if reason.disposition is Disposition.DELAY and reason.waivable
         ]
-        if delays:
-            action = Action(Verb.WAIVE, waivers=self._waivers(delivery, delays, TIME), why="waited")
-            (delivery,) = await self._custody.change(delivery, action)
-        if missing := self._open(delivery):
+        waivers = self._waivers(delivery, delays, TIME)
+        if missing := self._open(replace(delivery, waivers=delivery.waivers + waivers)):
+            delivery = await self._waived(delivery, waivers, "waited", "", SYSTEM)
             return await self._ask(delivery, delivery.decision, "", missing)
-        return await self.let_go(delivery, held, None)
+        return await self._let_go(delivery, held, waivers, "", SYSTEM, why="waited")
 
-    async def let_go(self, delivery: Delivery, held: Held, operator: Operator | None) -> Released | Waiting:
-        """Judge again; release if nothing is open, else ask for what is."""
+    async def _let_go(
+        self, delivery: Delivery, held: Held, waivers: tuple[Waiver, ...], comment: str, by: Actor, why: str = ""
+    ) -> Released | Waiting:
+        """Judge again with these answers given; release if nothing is open, else ask for what is. A crash while judging: as before,
+        the answer is given again."""
         decision, version = await self.judged(delivery, held)
-        missing = unanswered(decision, delivery.waivers, delivery.content, delivery.addresses)
+        missing = unanswered(decision, delivery.waivers + waivers, delivery.content, delivery.addresses)
         if missing:
+            delivery = await self._waived(delivery, waivers, why, comment, by)
             return await self._ask(delivery, decision, version, missing)
-        action = Action(Verb.RELEASE, decision=decision, judged=version, due=self._custody.now())
-        (after,) = await self._custody.change(delivery, action, actor(operator) if operator else SYSTEM)
+        action = Action(
+            Verb.RELEASE, why=why, comment=comment, waivers=waivers,
+            decision=decision, judged=version, due=self._custody.now(),
+        )  # fmt: skip
+        (after,) = await self._custody.change(delivery, action, by)
         return Released(after)
+
+    async def _waived(
+        self, delivery: Delivery, waivers: tuple[Waiver, ...], why: str, comment: str, by: Actor
+    ) -> Delivery:
+        if not waivers:
+            return delivery
+        action = Action(Verb.WAIVE, why=why, comment=comment, waivers=waivers)
+        (after,) = await self._custody.change(delivery, action, by)
+        return after
 
     async def judged(self, delivery: Delivery, held: Held) -> tuple[Decision, str]:
         """What the judge says now of this delivery, obstacles to its treatments included, and the judge's version. Raises Gone."""

@@ -23,6 +23,10 @@ class Told(Protocol):
         ...
 
 
+BLOBS_EVERY = timedelta(hours=1)
+"""Between two comparisons of the folder with the rows: they cost a look at every blob, and what they find is only waste."""
+
+
 @dataclass(frozen=True, slots=True)
 class Swept:
     """What one pass did."""
@@ -45,6 +49,7 @@ class Sweeper:
         older_than: timedelta = timedelta(seconds=480),
     ) -> None:
         self._custody, self._log, self._dead, self._older_than = custody, log, dead, older_than
+        self._compared: datetime | None = None
 
     async def sweep(self) -> Swept:
         """One pass. Raises StoreUnavailable or RecorderUnavailable; the next pass goes on where this one stopped."""
@@ -89,7 +94,10 @@ class Sweeper:
 
     async def _blobs(self) -> int:
         custody = self._custody
-        cutoff = custody.now() - self._older_than
+        now = custody.now()
+        if self._compared is not None and now - self._compared < BLOBS_EVERY:
+            return 0
+        cutoff = now - self._older_than
         await custody.blobs.drafts_older_than(cutoff.timestamp())
         old = [name for name in await custody.blobs.names() if _made(name) < cutoff]
         removed = 0
@@ -98,6 +106,7 @@ class Sweeper:
             orphans = set(batch) - await custody.store.keyed({_message_of(name) for name in batch})
             await custody.blobs.delete(*sorted(orphans))
             removed += len(orphans)
+        self._compared = now
         return removed
 
 

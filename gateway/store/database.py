@@ -4,7 +4,7 @@ A crash inside a verb leaves the database as before it (SQLite: WAL with synchro
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,8 +154,9 @@ class SqlStore:
             raise ValueError("the first of the new deliveries keeps the id and has a later version")
         if box is None:
             return False
-        same = {"old_id": before.id, "old_version": before.version}
-        if connection.execute(sql.SWAP, {**self._row(box, first), **same}).rowcount != 1:
+        row = self._row(box, first)
+        values = {name: row[name] for name in sql.CHANGING}
+        if connection.execute(sql.SWAP, {**values, "old_id": before.id, "old_version": before.version}).rowcount != 1:
             return False
         if len(change.after) > 1:
             sender = self._open_held(box, connection, before.message_id).envelope.sender
@@ -174,10 +175,14 @@ class SqlStore:
 
     async def page(self, wanted: Filter, after: str = "", limit: int = 50) -> Page:
         limit = max(1, min(limit, MAX_PAGE))
-        query = self._filtered(sql.ROWS, wanted)
+        query = self._filtered(sql.ROWS, wanted).order_by(DELIVERY.c.id.desc()).limit(limit + 1)
         if after:
             query = query.where(DELIVERY.c.id < after)
-        found = await self._select(query.order_by(DELIVERY.c.id.desc()).limit(limit + 1))
+        if wanted.message_id or wanted.address:  # few rows, found by an index of their own
+            states = DELIVERY.c.state.in_(sorted(wanted.states or State))
+            found = await self._select(query.where(states))
+        else:
+            found = await self._merged(query.where(sql.IN_STATE), wanted.states or State, {}, limit + 1, newest=True)
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else "")
 
     def _filtered(self, query: "Select[Any]", wanted: Filter) -> "Select[Any]":
@@ -185,10 +190,6 @@ class SqlStore:
         for column, value in (*columns, (DELIVERY.c.rule, wanted.rule)):
             if value:
                 query = query.where(column == value)
-        if wanted.states:
-            query = query.where(DELIVERY.c.state.in_(sorted(wanted.states)))
-        if wanted.due_before is not None:
-            query = query.where(DELIVERY.c.due_ms <= _ms(wanted.due_before))
         if wanted.address:
             token = self._key.token(wanted.address)
             query = query.where(DELIVERY.c.id.in_(select(ADDRESS.c.delivery_id).where(ADDRESS.c.token == token)))
@@ -197,16 +198,34 @@ class SqlStore:
     async def due(
         self, states: Collection[State], now: datetime, limit: int, but_hops: Collection[str] = ()
     ) -> tuple[Delivery, ...]:
-        condition = DELIVERY.c.state.in_(sorted(states)) & (DELIVERY.c.due_ms <= _ms(now))
-        if but_hops:
-            condition &= DELIVERY.c.next_hop.not_in(sorted(but_hops))
-        query = sql.ROWS.where(condition & (DELIVERY.c.unfinished == 0))
-        return await self._select(query.order_by(DELIVERY.c.rank_ms, DELIVERY.c.id).limit(min(limit, MAX_PAGE)))
+        limit = min(limit, MAX_PAGE)
+        # Whatever is due ranks at most two steps behind now, so the index by rank is read no further.
+        values = {
+            "now_ms": _ms(now),
+            "rank_ms": _ms(now) + 2 * STEP_BACK_MS,
+            "but_hops": sorted(but_hops),
+            "at_most": limit,
+        }
+        return await self._merged(sql.DUE, states, values, limit, newest=False)
+
+    async def _merged(
+        self, query: "Select[Any]", states: Iterable[State], values: Mapping[str, object], limit: int, *, newest: bool
+    ) -> tuple[Delivery, ...]:
+        """One query for each state (statements.IN_STATE), in one moment; the first ``limit`` of all, newest first or by rank."""
+
+        def work(connection: Connection) -> tuple[Delivery, ...]:
+            rows = [row for state in states for row in connection.execute(query, {**values, "state": state.value})]
+            rows.sort(key=lambda row: row.id if newest else (row.rank_ms, row.id), reverse=newest)
+            return tuple(self._opened(row) for row in rows[:limit] if row.wrapped is not None)
+
+        return await self._read(work)
 
     async def next_due(self, states: Collection[State]) -> datetime | None:
-        condition = DELIVERY.c.state.in_(sorted(states)) & (DELIVERY.c.unfinished == 0)
-        found = await self._read(lambda c: c.scalar(select(func.min(DELIVERY.c.due_ms)).where(condition)))
-        return None if found is None else _time(found)
+        def work(connection: Connection) -> list[int]:
+            found = (connection.scalar(sql.NEXT_DUE, {"state": state.value}) for state in states)
+            return [due for due in found if due is not None]
+
+        return min(map(_time, await self._read(work)), default=None)
 
     async def unfinished(self, limit: int, after: str = "") -> tuple[Delivery, ...]:
         query = sql.ROWS.where((DELIVERY.c.unfinished == 1) & (DELIVERY.c.id > after))
@@ -254,8 +273,7 @@ class SqlStore:
 
     async def forgettable(self, now: datetime, limit: int) -> tuple[str, ...]:
         alive = select(DELIVERY.c.id).where((DELIVERY.c.message_id == MESSAGE.c.id) & sql.WANTED)
-        done = select(DELIVERY.c.message_id).where(~sql.WANTED)
-        query = select(MESSAGE.c.id).where(MESSAGE.c.id.in_(done) & ~alive.exists()).limit(limit)
+        query = select(MESSAGE.c.id).where(MESSAGE.c.id.in_(sql.ENDED) & ~alive.exists()).limit(limit)
         return await self._read(lambda connection: tuple(connection.scalars(query, {"now_ms": _ms(now)})))
 
     async def applied_to(self) -> int:

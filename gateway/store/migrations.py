@@ -6,10 +6,16 @@ from sqlalchemy.exc import DBAPIError
 from gateway.store.errors import StoreUnavailable
 from gateway.store.tables import META, METADATA
 
-VERSION = 2
+VERSION = 3
 LOCK = 7_301_942
 """Number of the advisory lock that processes which start together take in turn."""
-STEPS: dict[int, tuple[str, ...]] = {2: ("CREATE INDEX IF NOT EXISTS message_by_created ON message (created_ms)",)}
+STEPS: dict[int, tuple[str, ...]] = {
+    2: ("CREATE INDEX IF NOT EXISTS message_by_created ON message (created_ms)",),
+    3: (
+        "CREATE INDEX IF NOT EXISTS delivery_by_rank ON delivery (state, rank_ms, id)",
+        "CREATE INDEX IF NOT EXISTS delivery_by_rule ON delivery (rule, state, id)",
+    ),
+}
 """``n``: what leads from version n-1 to n. A new database is made by METADATA, which is always the newest version."""
 
 

@@ -44,7 +44,6 @@ class Filter:
     address: str = ""
     next_hop: str = ""
     rule: str = ""
-    due_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

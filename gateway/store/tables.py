@@ -41,6 +41,8 @@ DELIVERY = Table(
     Column("sealed", LargeBinary, nullable=False),  # the Delivery
     Index("delivery_by_state", "state", "id"),
     Index("delivery_by_due", "state", "due_ms"),
+    Index("delivery_by_rank", "state", "rank_ms", "id"),
+    Index("delivery_by_rule", "rule", "state", "id"),
     Index("delivery_by_message", "message_id"),
     Index("delivery_unfinished", "unfinished", "id"),
 )

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from gateway.custody.delivery import Delivery, State
 from gateway.store.database import SqlStore, postgresql_engine, sqlite_engine
 from gateway.store.errors import StoreDamaged, StoreUnavailable
+from gateway.store.migrations import VERSION
 from gateway.store.protocol import Change, Filter, Held, Proofs
 from gateway.store.sealing import StoreKey, load_key
 from tests.fakes import postgresql
@@ -259,18 +260,24 @@ async def test_a_wrong_key_and_a_newer_schema_are_refused(tmp_path):
         await sqlite_backend(tmp_path)
 
 
+NEW_INDEXES = ("message_by_created", "delivery_by_rank", "delivery_by_rule")
+"""Not in the first schema."""
+
+
 async def test_an_older_schema_is_brought_forward(tmp_path):
     await (await sqlite_backend(tmp_path)).close()
     engine = sqlite_engine(tmp_path / "state.db")
     with engine.begin() as connection:
         connection.execute(text("UPDATE meta SET value = '1' WHERE name = 'schema'"))
-        connection.execute(text("DROP INDEX message_by_created"))
+        for name in NEW_INDEXES:
+            connection.execute(text(f"DROP INDEX {name}"))
     engine.dispose()
     await (await sqlite_backend(tmp_path)).close()
     engine = sqlite_engine(tmp_path / "state.db")
     with engine.begin() as connection:
-        assert connection.scalar(text("SELECT value FROM meta WHERE name = 'schema'")) == "2"
-        assert connection.scalar(text("SELECT count(*) FROM sqlite_master WHERE name = 'message_by_created'")) == 1
+        assert connection.scalar(text("SELECT value FROM meta WHERE name = 'schema'")) == str(VERSION)
+        for name in NEW_INDEXES:
+            assert connection.scalar(text(f"SELECT count(*) FROM sqlite_master WHERE name = '{name}'")) == 1
     engine.dispose()
 
 

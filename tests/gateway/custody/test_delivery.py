@@ -70,10 +70,16 @@ def test_held_mail_is_let_go_only_when_every_reason_is_answered():
     with pytest.raises(NotWaived) as caught:
         advance(held, Action(Verb.RELEASE, EVENT), SYSTEM, START)
     assert [r.rule for r in caught.value.reasons] == ["b"]
-    (after,), (event,) = advance(held, Action(Verb.RELEASE, EVENT, waivers=(waiver(reason("b")),)), SYSTEM, START)
+    last = Action(Verb.RELEASE, EVENT, comment="seen", waivers=(waiver(reason("b")),))
+    (after,), (answered, event) = advance(held, last, SYSTEM, START)
     assert after.state is State.QUEUED
-    assert event.type == "message.released"
-    assert event.public["waived"] == ["b@v1"]
+    assert (answered.type, answered.public["waived"], answered.sealed["comment"].text) == (
+        "hold.approve",
+        ["b@v1"],
+        "seen",
+    )
+    assert (event.type, "waived" in event.public, "comment" in event.sealed) == ("message.released", False, False)
+    assert answered.id != event.id == EVENT
 
 
 @pytest.mark.parametrize("verb", [Verb.QUEUE, Verb.ATTEMPT, Verb.RELEASE])

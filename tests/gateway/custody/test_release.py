@@ -57,6 +57,28 @@ async def test_answered_and_judged_the_same_it_goes(at):
     assert at.recorder.of_type("hold.approve")[0].sealed["comment"].text == "seen the contract"
 
 
+async def test_answer_and_release_are_one_change_so_that_one_wait_for_the_disk_less_is_paid(at, monkeypatch):
+    row = await hold(at, decision(MONEY))
+    saved = []
+    save = at.store.save
+
+    async def counted(changes):
+        saved.append(len(changes))
+        return await save(changes)
+
+    monkeypatch.setattr(at.store, "save", counted)
+    await Desk(at, decision(MONEY)).releaser.release(row, WANG)
+    assert saved == [1, 1], "the intent, then the state"
+
+
+async def test_new_reasons_do_not_lose_the_answers_given(at):
+    row = await hold(at, decision(MONEY))
+    waiting = await Desk(at, decision(MONEY, LAW)).releaser.release(row, WANG)
+    assert isinstance(waiting, Waiting)
+    assert [waiver.rule for waiver in waiting.delivery.waivers] == ["money"]
+    assert [event.type for event in at.recorder.events][1:] == ["hold.approve", "hold.create"]
+
+
 async def test_two_reasons_need_two_people(at):
     row = await hold(at, decision(MONEY, LAW))
     desk = Desk(at, decision(MONEY, LAW))

@@ -81,6 +81,16 @@ async def test_blobs_without_a_row_go_when_old(at):
     assert await at.blobs.names() == ("not-a-ulid",)
 
 
+async def test_the_folder_is_compared_once_an_hour(at):
+    one = sweeper(at)
+    await one.sweep()
+    await at.blobs.put(at.ids(), [b"x"])
+    at.clock.go(minutes=59)
+    assert (await one.sweep()).blobs == 0
+    at.clock.go(minutes=1)
+    assert (await one.sweep()).blobs == 1
+
+
 async def test_the_loser_of_an_id_never_touches_the_winners_bytes(at):
     await at.custody.take(envelope(), RAW, (share(),), decided(), await at.key())
     with pytest.raises(AlreadyTaken):
