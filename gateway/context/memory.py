@@ -33,7 +33,9 @@ async def open_memory(config: Config, now: Callable[[], datetime], log: logging.
         correspondents: Correspondents | None = None
         aggregates: Aggregates | None = None
         try:
-            history = await SqlHistory.open(sqlite_engine(state / "history.db"), load_key(keys / "history.key").key)
+            history = await SqlHistory.open(
+                sqlite_engine(state / "history.db"), load_key(keys / "history.key").key, clock=time.monotonic
+            )
             stack.push_async_callback(history.close)
             correspondents = Correspondents(history, config.gateway.local_domains, time.monotonic, now, log)
             stack.push_async_callback(_last, correspondents.flush, log)

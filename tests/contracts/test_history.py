@@ -1,5 +1,7 @@
 """What every History promises, for each that there is."""
 
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from gateway.context.history import ASKED, KEEP_DAYS, KEY_BYTES, History, HistoryUnavailable, SqlHistory
+from gateway.context.history import ASKED, KEEP_DAYS, KEY_BYTES, SLOW_S, History, HistoryUnavailable, SqlHistory
 from gateway.store.database import sqlite_engine
 from tests.fakes.history import FakeHistory
 
@@ -16,12 +18,13 @@ KEY = b"k" * KEY_BYTES
 ROWS = 5
 
 
-@pytest.fixture(params=["sqlite", "fake"])
+@pytest.fixture(params=["sqlite", "sqlite in a worker", "fake"])
 async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[History]:
     if request.param == "fake":
         yield FakeHistory(ROWS)
         return
-    made = await SqlHistory.open(sqlite_engine(tmp_path / "history.db"), KEY, ROWS)
+    clock = time.monotonic if request.param != "sqlite" else None
+    made = await SqlHistory.open(sqlite_engine(tmp_path / "history.db"), KEY, ROWS, clock)
     yield made
     await made.close()
 
@@ -110,6 +113,28 @@ class TestSql:
         (tmp_path / "history.db").write_bytes(b"this is no database, " * 500)
         with pytest.raises(HistoryUnavailable, match="history unavailable"):
             await SqlHistory.open(sqlite_engine(tmp_path / "history.db"), KEY)
+
+    async def test_after_a_slow_look_the_thread_is_asked(self, tmp_path: Path) -> None:
+        times = iter(
+            [0.0, SLOW_S * 2, SLOW_S * 2, SLOW_S * 3]
+        )  # the first look takes long; the second asks only for the time
+        made = await SqlHistory.open(sqlite_engine(tmp_path / "history.db"), KEY, clock=lambda: next(times))
+        await made.wrote(["x@far.test"], NOW)
+        for _ in range(2):
+            assert await made.known(["x@far.test"]) == {"x@far.test"}
+        assert list(times) == []
+        await made.close()
+
+    async def test_a_writer_at_work_holds_up_no_question(self, tmp_path: Path) -> None:
+        path = tmp_path / "history.db"
+        made = await SqlHistory.open(sqlite_engine(path), KEY, clock=time.monotonic)
+        await made.wrote(["x@far.test"], NOW)
+        other = sqlite3.connect(path, timeout=0, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert await made.known(["x@far.test"]) == {"x@far.test"}, "a reader waits for no writer"
+        other.execute("ROLLBACK")
+        other.close()
+        await made.close()
 
     async def test_bounds_of_a_question(self, tmp_path: Path) -> None:
         made = await SqlHistory.open(sqlite_engine(tmp_path / "history.db"), KEY)
