@@ -44,7 +44,7 @@ BOUNDS_MS = {
     "list page at the end": 50.0,
     "look up by address": 50.0,
     "list by rule": 50.0,
-    "a look of the queue": 5.0,
+    "a look of the queue": 20.0,
     "counts": 100.0,
     "release one": 30.0,
 }

@@ -99,9 +99,14 @@ def outcome(
     remote: str,
     tls: str,
     head: bytes,
+    treated: Sequence[str] = (),
 ) -> Event:
-    """``message.relayed``, ``refused`` or ``deferred``: what the next hop said. ``head`` is what we put in front of the bytes."""
+    """``message.relayed``, ``refused`` or ``deferred``: what the next hop said. ``head`` is what we put in front of the bytes, ``treated``
+    names what was done to them."""
     code = reply.code if reply else 0
+    public: dict[str, JSON] = {"code": code, "enhanced": reply.enhanced if reply else "", "hop_tls": tls, "hop": remote}
+    if treated:
+        public["treated"] = list(treated)
     return Event(
         id=event_id,
         type=f"message.{kind}",
@@ -111,7 +116,7 @@ def outcome(
         msg=decided_event.msg,
         session=decided_event.session,
         dir=decided_event.dir,
-        public={"code": code, "enhanced": reply.enhanced if reply else "", "hop_tls": tls, "hop": remote},
+        public=public,
         sealed={"reply": Secret(str(reply)[:MAX_TEXT])} if reply else {},
         commits={"head": head},
         prev=decided_event.id,

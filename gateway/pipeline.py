@@ -183,8 +183,9 @@ class Pipeline:
         """Carry the message while its client waits; the next hop's answer is ours (law 1)."""
         parts, share, envelope = self.parts, chosen.share, message.envelope
         head = self._head(message, judged)
-        pieces = apply(
-            self._bytes(message),
+        data = self._bytes(message)
+        treated = apply(
+            data,
             share.decision.treatments,
             share.route,
             message_id=envelope.id,
@@ -192,9 +193,11 @@ class Pipeline:
             signer=self._signer(envelope),
         )
         if isinstance(
-            pieces, Unmet
-        ):  # planned in the session only because nothing stands in the way; so this is ours to mend
-            raise AssertionError(pieces.kind)
+            treated, Unmet
+        ):  # planned in the session only because nothing stands in the way: this is ours to mend
+            raise AssertionError(treated.kind)
+        pieces = treated.pieces
+        trimmed = (banner.trimming(envelope.direction),) if data != message.raw else ()
         await parts.recorder.record([decided], key)  # a crash after this leaves an open intent: outcome_unknown in 60 s
         provable = bounceable(envelope, judged.scanned.findings, self.local)
         late = Late(parts.custody, message, share, decided, head, bounceable=provable)
@@ -219,6 +222,7 @@ class Pipeline:
             sent.remote,
             sent.tls,
             b"".join((head, *pieces[:-1])),
+            trimmed + treated.done,
         )
         if kind == "deferred" and sent.phase in UNREACHED and parts.config.gateway.next_hop_down == "custody":
             taken = await parts.custody.take_deferred(envelope, message.raw, share, decided, head, bounceable=provable)

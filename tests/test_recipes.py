@@ -128,10 +128,10 @@ from policies.decision import TREATMENTS, Treatment
 assert "subject" in [kind.name for kind in TREATMENTS]
 wanted, route = [Treatment("subject", "[外]")], Route("*", "smtp://127.0.0.1:25")
 raw = b"From: a@b.test\\r\\nSubject: hi\\r\\n\\r\\ntext\\r\\n"
-once = b"".join(apply(raw, wanted, route, message_id="M", at=datetime.now(UTC)))
+once = b"".join(apply(raw, wanted, route, message_id="M", at=datetime.now(UTC)).pieces)
 assert b"Subject: =?utf-8?b?W+WkllOd?= hi" in once or b"?utf-8?" in once.splitlines()[1], once
 assert once.endswith(b" hi\\r\\n\\r\\ntext\\r\\n") and once.startswith(b"From: a@b.test\\r\\nSubject: =?")
-assert b"".join(apply(once, wanted, route, message_id="M", at=datetime.now(UTC))) == once
+assert b"".join(apply(once, wanted, route, message_id="M", at=datetime.now(UTC)).pieces) == once
 """,
     )
 

@@ -213,6 +213,9 @@ def _event(stored: Stored, slots: Slots, at_ms: float) -> str:
         text += f"  {stored.record['code']} {stored.text('enhanced')}".rstrip()
     if stored.text("hop"):
         text += f" by {_safe(stored.text('hop'))}"
+    treated = stored.record.get("treated")
+    if isinstance(treated, list) and treated:
+        text += f"  treated 已处理: {_safe(', '.join(map(str, treated)))}"
     if slots.get("reply") not in (None, "***"):
         text += f': "{_safe(slots["reply"] or "")}"'
     return _row(at_ms, None, "log", text)

@@ -30,8 +30,9 @@ from gateway.smtp.reply import Reply
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.protocol import Held
 from gateway.treatments.addressing import redirected
+from gateway.treatments.banner import trimming
 from gateway.treatments.sign import Signer
-from gateway.treatments.table import UNALTERABLE, Unmet, apply
+from gateway.treatments.table import UNALTERABLE, Treated, Unmet, apply
 from policies.decision import Decision, Disposition, Reason
 from scanners.message import Direction, Envelope, Recipient
 
@@ -188,22 +189,25 @@ class Courier:
 
     async def _prepared(
         self, held: Held, delivery: Delivery, decision: Decision, route: Route, raw: bytes
-    ) -> Sequence[bytes] | Unmet:
+    ) -> Treated | Unmet:
         waived = frozenset(
             waiver.rule.removeprefix("treatment.")
             for waiver in delivery.waivers
             if waiver.version == UNALTERABLE and waiver.rule.startswith("treatment.")
         )
 
-        def work() -> Sequence[bytes] | Unmet:
+        def work() -> Treated | Unmet:
             data = self._outward.trim(held.envelope, raw)
-            return apply(
+            treated = apply(
                 data, decision.treatments, route, message_id=delivery.message_id, at=self._custody.now(), waived=waived,
                 signer=self._signer(held.envelope),
             )  # fmt: skip
+            if isinstance(treated, Unmet):
+                return treated
+            trimmed = (trimming(held.envelope.direction),) if data != raw else ()
+            return Treated((held.head, *treated.pieces), trimmed + treated.done)
 
-        pieces = work() if len(raw) <= THREAD_ABOVE else await asyncio.to_thread(work)
-        return pieces if isinstance(pieces, Unmet) else [held.head, *pieces]
+        return work() if len(raw) <= THREAD_ABOVE else await asyncio.to_thread(work)
 
     def _signer(self, envelope: Envelope) -> Signer | None:
         """Ours signs what is ours: outgoing mail whose sender is in the signing domain, and what we write ourselves."""
@@ -221,7 +225,7 @@ class Courier:
         return await self._custody.change(delivery, Action(Verb.ASK, decision=joined, due=due, why=reason.rule))
 
     async def _carry(
-        self, held: Held, sending: Delivery, route: Route, raw: bytes, data: Sequence[bytes]
+        self, held: Held, sending: Delivery, route: Route, raw: bytes, ready: Treated
     ) -> tuple[Delivery, ...]:
         """The dialogue with the next hop. Until ``dot`` is durable nothing was handed over, whatever dies."""
         envelope, current = held.envelope, sending
@@ -245,7 +249,7 @@ class Courier:
         sent: Sent | _Nowhere
         try:
             deadline = self._clock() + ATTEMPT_S
-            sent = await self._carrier.send(hop, mail, data, deadline=deadline, before_dot=before_dot)
+            sent = await self._carrier.send(hop, mail, ready.pieces, deadline=deadline, before_dot=before_dot)
         except asyncio.CancelledError:
             if (
                 current.state is State.SENDING
@@ -259,10 +263,10 @@ class Courier:
         if current.state is State.SENDING and any(r.reply.positive or r.unknown for r in sent.recipients):
             # Refused by our own hook: the next hop took nobody, whatever it said of the recipients before.
             sent = _nowhere(current, Reply(451, "4.3.0", "custody could not be written; nothing was handed over"))
-        return await self._outcome(held, current, raw, sent)
+        return await self._outcome(held, current, raw, sent, ready.done)
 
     async def _outcome(
-        self, held: Held, delivery: Delivery, raw: bytes, sent: "Sent | _Nowhere"
+        self, held: Held, delivery: Delivery, raw: bytes, sent: "Sent | _Nowhere", treated: tuple[str, ...] = ()
     ) -> tuple[Delivery, ...]:
         """Make the answers true. A crash before this is durable: ``closing`` becomes outcome-unknown, ``sending`` is tried again."""
         custody, now = self._custody, self._custody.now()
@@ -279,7 +283,9 @@ class Courier:
             for verb, each in zip(verbs, sent.recipients, strict=True)
         )
         why, keep_until = "expired" if due is None else "", now + custody.times.hold
-        action = Action(Verb.ANSWER, custody.ids(), answers=answers, due=due, why=why, keep_until=keep_until)
+        action = Action(
+            Verb.ANSWER, custody.ids(), answers=answers, due=due, why=why, keep_until=keep_until, treated=treated
+        )
         parts = await self._patient(lambda: custody.change(delivery, action))
         await self._after(held, parts, sent, raw)
         return parts

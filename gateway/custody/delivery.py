@@ -169,7 +169,8 @@ class Action:
     """One thing to do. ``id`` is the id of its event; further events of the same action (a split) derive theirs from it.
 
     ``due`` is when to look at the delivery again, ``keep_until`` the end of waiting for a person. ``answers`` stand in the order of
-    the delivery's recipients. ``why`` is a public word, ``comment`` what a person wrote (sealed in the event).
+    the delivery's recipients, ``treated`` is what was done to the bytes that were offered.
+    ``why`` is a public word, ``comment`` what a person wrote (sealed in the event).
     """
 
     verb: Verb
@@ -184,6 +185,7 @@ class Action:
     judged: str = ""
     waivers: tuple[Waiver, ...] = ()
     answers: tuple[Answer, ...] = ()
+    treated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +377,8 @@ def _event(
     codes = sorted({recipient.reply[:3] for recipient in after.recipients if recipient.reply[:3].isdigit()})
     if codes and action.verb is Verb.ANSWER:
         public["replies"] = codes
+    if action.treated:
+        public["treated"] = list(action.treated)
     if action.waivers:
         public["waived"] = sorted({f"{waiver.rule}@{waiver.version}" for waiver in action.waivers})
     if action.decision is not None:

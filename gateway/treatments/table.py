@@ -1,6 +1,6 @@
 """What can be done to a message before it leaves: the table, what stands in the way of a treatment, and the doing, in its fixed order."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
@@ -54,6 +54,18 @@ _ALL = (
     Kind("notify-recipient", Place.ENVELOPE, Title("通知收件人", "tell recipients of ours that it is held")),
 )
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
+
+
+SIGNED = "dkim"
+"""What ``Treated.done`` calls our signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Treated:
+    """The bytes to send, in pieces, and what was done to them: kinds that changed something, in their order, for the outcome's event."""
+
+    pieces: tuple[bytes, ...]
+    done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +143,13 @@ def apply(
     at: datetime,
     waived: frozenset[str] = frozenset(),
     signer: Signer | None = None,
-) -> Sequence[bytes] | Unmet:
-    """The bytes to send, in pieces, or what could not be done. Nothing asked: the same bytes.
+) -> Treated | Unmet:
+    """The bytes to send, or what could not be done. Nothing asked: the same bytes.
 
     ``waived`` are the kinds a person let go without (reason ``treatment.KIND`` at version UNALTERABLE). ``signer``, if any, signs last.
     """
     tags: list[bytes] = []
+    done: list[str] = []
     data = raw
     for treatment in sorted(treatments, key=lambda t: (KINDS[t.kind].place if t.kind in KINDS else 0, t)):
         if treatment.kind in waived:
@@ -146,15 +159,21 @@ def apply(
             return Unmet(treatment.kind, trouble.title)
         if treatment.kind == "tag":
             tags.append(mark.field(treatment.value))
+            done.append(treatment.kind)
         elif KINDS[treatment.kind].alters:
             changed = _altered(data, treatment, message_id)
             if changed is None:
                 return Unmet(treatment.kind, Title("无法安全改动此邮件", "this message cannot be altered safely"))
+            if changed != data:
+                done.append(treatment.kind)
             data = changed
-    pieces = [*tags, data]
+        else:  # who gets it, who is told, by which way it goes: the bytes stay
+            done.append(treatment.kind)
+    pieces = (*tags, data)
     if signer is not None:
-        pieces.insert(0, signer.sign(b"".join(pieces), at))
-    return pieces
+        pieces = (signer.sign(b"".join(pieces), at), *pieces)
+        done.append(SIGNED)
+    return Treated(pieces, tuple(dict.fromkeys(done)))
 
 
 def _altered(data: bytes, treatment: Treatment, message_id: str) -> bytes | None:

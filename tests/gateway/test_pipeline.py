@@ -180,6 +180,8 @@ async def test_our_banner_is_kept_off_replies_that_leave(house: House) -> None:
     assert banner not in base64.b64decode(outside.partition(b"\r\n\r\n")[2])
     assert "my answer" in base64.b64decode(outside.partition(b"\r\n\r\n")[2]).decode()
     assert inside.endswith(raw), "among ourselves the warning stays"
+    told = [event.public.get("treated") for event in house.recorder.of_type("message.relayed")]
+    assert told == [["unbanner"], None], "the log says what was done to the bytes"
 
 
 async def test_held_is_durable_before_250(house: House) -> None:

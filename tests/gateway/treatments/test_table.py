@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.config import Route
 from gateway.treatments import banner, surgery
 from gateway.treatments.addressing import spread
-from gateway.treatments.table import KINDS, UNALTERABLE, UNMET, Unmet, apply, obstacles, unmet_joined
+from gateway.treatments.table import KINDS, UNALTERABLE, UNMET, Treated, Unmet, apply, obstacles, unmet_joined
 from policies.decision import Decision, Disposition, Treatment
 from tests.gateway.samples import RAW, decision, reason, share
 
@@ -35,7 +35,7 @@ def mail(*, html=True, attachment=True, text="你好 hello\r\n"):
 
 def done(raw, *treatments, route=PLAIN, **more):
     result = apply(raw, treatments, route, message_id="M1", at=AT, **more)
-    return result if isinstance(result, Unmet) else b"".join(result)
+    return result if isinstance(result, Unmet) else b"".join(result.pieces)
 
 
 def read(raw):
@@ -46,7 +46,15 @@ def read(raw):
 
 def test_nothing_asked_gives_the_very_bytes():
     raw = mail()
-    assert apply(raw, (), PLAIN, message_id="M1", at=AT)[0] is raw
+    assert apply(raw, (), PLAIN, message_id="M1", at=AT) == Treated((raw,))
+    assert apply(raw, (), PLAIN, message_id="M1", at=AT).pieces[0] is raw
+
+
+def test_what_was_done_is_named_and_what_changed_nothing_is_not():
+    wanted = (Treatment("tag", "X-Flag=1"), Treatment("banner"), Treatment("strip", ".zip"), Treatment("unbanner"))
+    assert apply(mail(), wanted, PLAIN, message_id="M1", at=AT).done == ("tag", "banner", "unbanner")
+    assert apply(mail(), (wanted[2],), PLAIN, message_id="M1", at=AT).done == ()
+    assert apply(RAW, (Treatment("copy", "a@corp.test"),), PLAIN, message_id="M1", at=AT).done == ("copy",)
 
 
 def test_a_tag_goes_in_front():
