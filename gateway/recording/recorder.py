@@ -47,9 +47,11 @@ GREETING_S = 1.0
 REQUEST_BYTES = 1024 * 1024
 """Bytes of events in one request; more waits for the next."""
 REQUEST_EVENTS = 1000
-GATHER_S = 0.002
-"""While an answer is outstanding, what comes within this goes in one request: a commit costs the same for one event and for ten.
-A message that is alone never waits for it."""
+GATHER_S = 0.004
+"""While the loop has other mail to work on, what comes within this goes in one request: a request and its commit cost the same for one
+event and for ten (100 us). On an idle loop nothing waits."""
+IDLE_TURN_S = 0.00004
+"""A turn of the loop that took less had nothing else to do: an empty one takes 10 us, the smallest real work 30 us more."""
 RETENTION = "smtp"
 _Answered = TypeVar("_Answered", bound=Base)
 
@@ -253,10 +255,8 @@ class SocketRecorder:
         self._waiting.append(group)
         if not self._scheduled:
             self._scheduled = True
-            if self._sent:
-                loop.call_later(GATHER_S, self._flush)
-            else:
-                loop.call_soon(self._flush)
+            now = self._clock()
+            loop.call_soon(self._gather, loop, now + GATHER_S, now)
         if self._sweeper is None:
             self._sweeper = loop.call_later(self._patience_s, self._sweep)
         return await group.answer
@@ -296,6 +296,14 @@ class SocketRecorder:
                     self._open.add(event.msg)
             elif event.type in OUTCOMES:
                 self._open.discard(event.msg)
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, until: float, turned: float) -> None:
+        """Wait for more as long as the loop is busy with something that may bring it, at most ``until``."""
+        now = self._clock()
+        if now < until and now - turned > IDLE_TURN_S:
+            loop.call_soon(self._gather, loop, until, now)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         """All that waits, in as few requests as the bounds allow."""
