@@ -35,6 +35,8 @@ MAX_AHEAD = 65_536
 """Octets of pipelined commands kept while a message is being answered; then the client is not read from."""
 MAX_FRAMES = 8
 """Callers named in the log when something breaks."""
+PARTING_QUIET_S = 1.0
+"""A client that has been quiet between messages for so long while we go down is told; one that has just been answered has time to QUIT."""
 ANSWER_MARGIN_S = 30.0
 """How long after the reply budget an unanswered client is told to try again."""
 
@@ -67,7 +69,9 @@ class Connection(SMTP):
         self._reservation = Reservation(server.limits.budget)
         self._counted_as: str | None = None
         self._since = self._heard = server.clock()
-        self._held_back = self._write_paused = self._eof = self._delivering = self._stopping = False
+        self._held_back = self._write_paused = self._eof = self._delivering = self._stopping = self._served = (
+            self._had_last
+        ) = False
 
     # The transport's calls.
 
@@ -84,6 +88,7 @@ class Connection(SMTP):
         except ValueError:
             peer = peername[0]
         self._talk = Session(server.terms, self, server.ids(), peer, server.capabilities)
+        self._stopping = server.stopping  # accepted in the turn of the loop in which we were told to stop
         refusal = server.opened(self)
         if refusal is not None:
             self._say(Step(refusal, Then.CLOSE))
@@ -180,11 +185,19 @@ class Connection(SMTP):
             self._say(Step(say.FAILED, Then.CLOSE))
 
     def stop(self) -> None:
-        """Going down: those before the end of data are told to try again, a message that is here gets its answer first."""
+        """Going down: what is under way may end, and nothing new begins behind it; ``part`` says when that is over."""
         self._stopping = True
-        if self._mode in (Mode.COMMANDS, Mode.DATA):
+
+    def part(self, now: float, *, late: bool) -> None:
+        """While going down, a few times a second: 421 to who is quiet between messages, and once it is ``late`` to all before the end
+        of data. A message that is here gets its answer first."""
+        if self._mode is Mode.COMMANDS:
+            quiet = self._served and not self._talk.under_way and now - max(self._since, self._heard) >= PARTING_QUIET_S
+            if quiet or late:
+                self._say(Step(say.STOPPING, Then.CLOSE))
+        elif late and self._mode is Mode.DATA:
             self._say(Step(say.STOPPING, Then.CLOSE))
-        elif not self._delivering:
+        elif late and not self._delivering and self._mode is not Mode.CLOSED:
             self._transport.abort()
 
     def abort_unless_flushing(self) -> None:
@@ -234,6 +247,9 @@ class Connection(SMTP):
             if line is None:
                 break
             self._since = self._heard
+            if self._had_last and not (isinstance(line, bytes) and line[:4].upper() == b"QUIT"):
+                self._told(Step(say.STOPPING, Then.CLOSE))
+                break
             step = self._talk.line(line, more=len(self._lines) > 0)
             self._told(step)
         self._flush()
@@ -342,8 +358,8 @@ class Connection(SMTP):
             self._step(step)
         else:
             self._told(step)
-        if self._stopping and self._mode is Mode.COMMANDS:
-            self._told(Step(say.STOPPING, Then.CLOSE))
+        self._served |= answered
+        self._had_last = self._stopping and answered
         if self._held_back:
             self._held_back = False
             with contextlib.suppress(RuntimeError):  # the transport is closing

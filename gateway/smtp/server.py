@@ -23,6 +23,9 @@ from scanners.message import Direction, Envelope
 
 SWEEP_S = 1.0
 """How often time limits are looked at: they are seconds to minutes long, and one timer serves every connection."""
+PARTING_S = 5.0
+"""While going down, for those before the end of data to get there; a client that is sending sends on within moments."""
+PARTING_SWEEP_S = 0.1
 BACKLOG = 512
 """Connections the system holds before we accept them."""
 SUBMISSION_BUDGET_S = 50.0
@@ -136,6 +139,7 @@ class Server:
         self.watch = watch or Unwatched()
         self.room = room
         self.stats = Stats()
+        self.stopping = False
         self.spool: Path = config.gateway.state_dir / "spool"
         submission = listener.direction == Direction.SUBMISSION
         self.reply_budget_s = (
@@ -154,16 +158,29 @@ class Server:
         self._listening = await self.loop.create_server(lambda: Connection(self), sock=sock, backlog=BACKLOG)
         self._timer = self.loop.call_later(SWEEP_S, self._tick)
 
-    async def stop(self, grace_s: float) -> None:
-        """No new connections; 421 to those before the end of data; the rest have ``grace_s`` seconds to finish."""
+    async def stop(self, grace_s: float, parting_s: float = PARTING_S) -> None:
+        """No new connections. Messages under way may come to their end of data within ``parting_s`` seconds, then it is 421; those
+        that are here by then have ``grace_s`` seconds to be answered."""
+        self.stopping = True
         if self._listening is not None:
             self._listening.close()
         for connection in tuple(self._connections):
             connection.stop()
-        if self._tasks:
-            _, late = await asyncio.wait(tuple(self._tasks), timeout=grace_s)
+        end = self.loop.time() + parting_s
+        await asyncio.sleep(PARTING_SWEEP_S)  # connections that were accepted just now come up within a few turns
+        while self._connections:
+            late = self.loop.time() >= end
+            for connection in tuple(self._connections):
+                connection.part(self.clock(), late=late)
             if late:
-                self.log.error("stopped with %d messages unanswered; their senders will try again", len(late))
+                break
+            await asyncio.sleep(PARTING_SWEEP_S)
+        if self._tasks:
+            _, left = await asyncio.wait(tuple(self._tasks), timeout=grace_s)
+            if left:
+                self.log.error("stopped with %d messages unanswered; their senders will try again", len(left))
+        for connection in tuple(self._connections):  # answered since: there is no time left for another command
+            connection.part(self.clock(), late=True)
         await asyncio.sleep(0)
         for connection in tuple(self._connections):
             connection.abort_unless_flushing()

@@ -83,6 +83,11 @@ class Session:
         size = self._offered.size
         return min(size, self._terms.message_bytes) if size else self._terms.message_bytes
 
+    @property
+    def under_way(self) -> bool:
+        """A sender has been given, or a login has begun."""
+        return self.phase in (Phase.MAIL, Phase.RCPT, Phase.LOGIN)
+
     def greeting(self) -> Step:
         """The 220 line."""
         return Step(Reply(220, "", f"{self._terms.hostname} ESMTP Sealgate"))

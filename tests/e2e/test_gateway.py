@@ -72,7 +72,8 @@ async def test_reload_takes_new_rules_keeps_old_ones_on_error_and_refuses_nobody
 
     async def traffic() -> None:
         while not stopped.is_set():
-            answers.append((await outbound(stage))[0])
+            raw = mails.mail("li@corp.test", INSIDE, "hello", "text")
+            answers.append((await stage.send("outbound", "li@corp.test", [INSIDE], raw)).code)
 
     running = asyncio.create_task(traffic())
     assert stage.process is not None

@@ -16,6 +16,7 @@ import uvloop
 from argon2 import PasswordHasher
 
 from gateway.config import Config, Gateway, Limits, Listener, ListenerTls, Route
+from gateway.smtp.connection import PARTING_QUIET_S
 from gateway.smtp.reply import Reply
 from gateway.smtp.server import Server, server_context
 from gateway.smtp.users import UsersFile, write
@@ -306,30 +307,41 @@ def test_a_log_without_room_takes_no_new_mail(tmp_path: Path) -> None:
 
 @LOOPS
 def test_stop(factory: Loop, tmp_path: Path) -> None:
-    """421 to those before the end of data; the rest get their answer, then 421."""
+    """421 to who is idle at once, to who sends on too long later; a message that is under way gets its answer, and QUIT its own."""
 
     async def work() -> None:
         receiver = receiving.Receiver(gate=asyncio.Event())
         async with serving(tmp_path, receiver) as (server, port):
             assert receiver.gate is not None
-            idle, sending, busy = await hello(port), await hello(port), await hello(port)
-            for client in (sending, busy):
-                for command in (b"MAIL FROM:<a@s.example>\r\n", b"RCPT TO:<b@corp.test>\r\n", b"DATA\r\n"):
+            idle, sending, busy, other = await hello(port), await hello(port), await hello(port), await hello(port)
+            for client in (sending, busy, other):
+                for command in (b"MAIL FROM:<a@s.example>\r\n", b"RCPT TO:<b@corp.test>\r\n"):
                     await client.ask(command)
+            await sending.ask(b"DATA\r\n")
             sending.writer.write(b"half\r\n")
-            busy.writer.write(b"whole\r\n.\r\n")
-            await until(lambda: receiver.messages)
-            stopping = asyncio.create_task(server.stop(5))
+            receiver.gate.set()
+            assert (await idle.transaction(b"one\r\n")).startswith(b"250")
+            receiver.gate.clear()
+            receiver.messages.clear()
+            stopping = asyncio.create_task(server.stop(5, parting_s=1.0))
+            await until(lambda: server.stopping)
+            server.clock.seconds += PARTING_QUIET_S
             assert (await idle.answer()).startswith(b"421 4.3.2")
-            assert (await sending.answer()).startswith(b"421 4.3.2")
-            assert not stopping.done()
+            for client in (busy, other):
+                await client.ask(b"DATA\r\n")
+                client.writer.write(b"whole\r\n.\r\n")
+            await until(lambda: len(receiver.messages) == 2)
             receiver.gate.set()
             assert await busy.answer() == b"250 2.0.0 taken\r\n"
-            assert (await busy.answer()).startswith(b"421 4.3.2")
+            assert await other.answer() == b"250 2.0.0 taken\r\n"
+            assert await busy.ask(b"QUIT\r\n") == b"221 2.0.0 bye\r\n"
+            assert (await other.ask(b"MAIL FROM:<a@s.example>\r\n")).startswith(b"421 4.3.2")
+            assert not stopping.done()
+            assert (await sending.answer()).startswith(b"421 4.3.2")
             await stopping
             with pytest.raises(OSError):
                 await connect(port)
-            for client in (idle, sending, busy):
+            for client in (idle, sending, busy, other):
                 assert await client.reader.read() == b""
                 client.close()
 
