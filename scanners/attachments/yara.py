@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from scanners.attachments.gate import gate_of
+
 ENGINES = ("yara", "yara-x")
 MAX_HITS = 64
 """Rules reported for one piece of content: more says nothing new."""
@@ -170,9 +172,12 @@ class _Yara:
         except yara.Error as error:
             raise ValueError(str(error)) from None
         self._timeout: Any = yara.TimeoutError
+        self._gate = gate_of(rule.meta.get("gate") for rule in self._rules if not rule.is_private)
         self.version = version
 
     def match(self, data: bytes) -> tuple[Hit, ...]:
+        if self._gate is not None and not self._gate.opens(data):
+            return ()
         try:
             matches = self._rules.match(data=data, timeout=MATCH_S)
         except self._timeout:
@@ -193,12 +198,16 @@ class _YaraX:
 
         import yara_x
 
-        self._scanner: Any = yara_x.Scanner(yara_x.Rules.deserialize_from(io.BytesIO(data)))
+        rules = yara_x.Rules.deserialize_from(io.BytesIO(data))
+        self._gate = gate_of(dict(rule.metadata).get("gate") for rule in rules)
+        self._scanner: Any = yara_x.Scanner(rules)
         self._scanner.set_timeout(MATCH_S)
         self._timeout: Any = yara_x.TimeoutError
         self.version = version
 
     def match(self, data: bytes) -> tuple[Hit, ...]:
+        if self._gate is not None and not self._gate.opens(data):
+            return ()
         try:
             matches = self._scanner.scan(data).matching_rules
         except self._timeout:

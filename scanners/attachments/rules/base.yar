@@ -1,6 +1,8 @@
 /*
    The rules that ship with Sealgate: few, general, and cheap. Put your own beside them in the configured folder.
    meta.severity: 0 info, 1 low, 2 medium, 3 high, 4 critical (default).
+   meta.gate: what every match holds, alternatives parted by |, in any case, ascii or wide, bytes as { 0A FF }. When all rules have one,
+   content with none of it is not given to YARA, at an eighth of the cost. Leave it out when in doubt.
 */
 
 rule eicar
@@ -8,6 +10,7 @@ rule eicar
     meta:
         description = "EICAR anti-virus test file"
         severity = 4
+        gate = "EICAR-STANDARD-ANTIVIRUS-TEST-FILE"
     strings:
         $test = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
     condition:
@@ -19,6 +22,7 @@ rule powershell_dropper
     meta:
         description = "PowerShell that downloads or decodes, and runs what it got"
         severity = 4
+        gate = "powershell"
     strings:
         $shell = "powershell" ascii wide nocase
         $encoded = /-e(nc|ncodedcommand|c)?\s{1,8}[A-Za-z0-9+\/]{60}/ ascii wide nocase
@@ -41,6 +45,7 @@ rule script_dropper
     meta:
         description = "Windows script that fetches, writes and runs a file"
         severity = 4
+        gate = "MSXML2.XMLHTTP | WinHttp.WinHttpRequest | URLDownloadToFile"
     strings:
         $http1 = "MSXML2.XMLHTTP" ascii wide nocase
         $http2 = "WinHttp.WinHttpRequest" ascii wide nocase
@@ -58,6 +63,7 @@ rule living_off_the_land
     meta:
         description = "Command lines that fetch and run code with the system's own tools"
         severity = 4
+        gate = "mshta | regsvr32 | certutil | bitsadmin | rundll32"
     strings:
         $mshta = /mshta(\.exe)?["']?\s{1,4}["']?(https?:|vbscript:|javascript:)/ ascii wide nocase
         $regsvr = /regsvr32(\.exe)?\s[^\r\n]{0,40}\/i:https?:/ ascii wide nocase
@@ -73,6 +79,7 @@ rule ole_equation_editor
     meta:
         description = "Equation Editor object, the vehicle of CVE-2017-11882"
         severity = 3
+        gate = "Equation.3 | 02ce020000000000c000000000000046 | { 02 CE 02 00 00 00 00 00 C0 00 00 00 00 00 00 46 }"
     strings:
         $name = "Equation.3" ascii wide nocase
         $clsid = { 02 CE 02 00 00 00 00 00 C0 00 00 00 00 00 00 46 }
@@ -88,6 +95,7 @@ rule rtf_object_autoload
     meta:
         description = "RTF that loads an embedded object without a click"
         severity = 3
+        gate = "objupdate"
     strings:
         $rtf = "{\\rt"
         $update = "\\objupdate"
@@ -101,6 +109,7 @@ rule office_dde
     meta:
         description = "Office field that starts a program (DDE)"
         severity = 3
+        gate = "DDEAUTO"
     strings:
         $auto = "DDEAUTO" ascii wide
         $program1 = "cmd.exe" ascii wide nocase
@@ -115,6 +124,7 @@ rule follina
     meta:
         description = "ms-msdt protocol call (CVE-2022-30190)"
         severity = 4
+        gate = "ms-msdt:"
     strings:
         $call = "ms-msdt:" ascii wide nocase
         $browse = "IT_BrowseForFile" ascii wide nocase
@@ -127,6 +137,7 @@ rule pdf_launch_command
     meta:
         description = "PDF launch action with a shell"
         severity = 4
+        gate = "/Launch"
     strings:
         $pdf = "%PDF-"
         $launch = "/Launch"
@@ -142,6 +153,7 @@ rule php_or_jsp_webshell
     meta:
         description = "Script page that runs what a request sends"
         severity = 3
+        gate = "$_POST | $_GET | $_REQUEST | $_COOKIE | getRuntime().exec("
     strings:
         $php = /(eval|assert|system|passthru|shell_exec)\s{0,4}\(\s{0,4}\$_(POST|GET|REQUEST|COOKIE)/ nocase
         $jsp = /Runtime\.getRuntime\(\)\.exec\(\s{0,4}request\.getParameter/
