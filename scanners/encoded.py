@@ -6,6 +6,7 @@ Everything is linear in the bytes and bounded; a bound that is met is named in `
 
 import binascii
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import pybase64
 
@@ -15,6 +16,8 @@ MAX_WORDS = 1_000
 """Encoded words in one field: a Subject that needs more is no subject."""
 MAX_PARAMETERS = 100
 """Parameters of one Content-Type or Content-Disposition; real mail has fewer than ten."""
+MAX_KNOWN = 120
+"""Bytes of a field that is remembered: ``text/html; charset=utf-8`` is in every mail."""
 MAX_PIECES = 64
 """RFC 2231 continuations in one field; names of 255 characters need fewer than ten."""
 
@@ -141,7 +144,19 @@ def lenient_base64(body: bytes) -> bytes:
 
 
 def parameters(raw: bytes) -> Parameters:
-    """Read ``value; name=value; ...`` leniently: comments dropped, quotes optional, RFC 2231 joined, encoded words decoded."""
+    """Read ``value; name=value; ...`` leniently: comments dropped, quotes optional, RFC 2231 joined, encoded words decoded.
+
+    Short fields are remembered by their bytes, which are all that the answer depends on.
+    """
+    return _known_parameters(raw) if len(raw) <= MAX_KNOWN else _parameters(raw)
+
+
+@lru_cache(maxsize=2048)
+def _known_parameters(raw: bytes) -> Parameters:
+    return _parameters(raw)
+
+
+def _parameters(raw: bytes) -> Parameters:
     value = unfold(raw)
     odd: list[str] = []
     if b"(" in value:

@@ -21,6 +21,9 @@ RE2_MEMORY = 64 * 1024 * 1024
 GROUP = 100
 """Patterns in one RE2 set, so that its automaton stays within that memory."""
 
+MIN_MARKED = 1_024
+"""Bytes from which Marks asks the engine: calling it costs about 2 us."""
+
 
 class PatternError(ValueError):
     """A pattern that can't be used; the message says which, and why."""
@@ -141,6 +144,36 @@ class _Scratches:
         self.database.scan(data, match_event_handler=hit, scratch=space)
 
 
+class Marks:
+    """Does one of a few fixed byte strings stand in some bytes? In one pass: each ``in`` reads 16 kB in 13 us where one of the bytes
+    is frequent, hyperscan reads them for all strings in 3. Made ready at the first use; safe to use from several threads."""
+
+    __slots__ = ("_marks", "_ready", "_scratches")
+
+    def __init__(self, *marks: bytes) -> None:
+        self._marks = marks
+        self._scratches: _Scratches | None = None
+        self._ready = False
+
+    def any_in(self, data: bytes) -> bool:
+        """Is one of them there?"""
+        if len(data) >= MIN_MARKED:
+            if not self._ready:
+                self._prepare()
+            if self._scratches is not None:
+                found: list[int] = []
+                self._scratches.scan(data, lambda index, _start, _end, _flags, _context: found.append(index))
+                return bool(found)
+        return any(mark in data for mark in self._marks)
+
+    def _prepare(self) -> None:
+        """Two threads may do this at once: either outcome serves."""
+        pattern = "|".join("".join(f"\\x{byte:02x}" for byte in mark) for mark in self._marks)
+        database = _database((pattern,), prefilter=True, utf8=False)
+        self._scratches = None if database is None else _Scratches(database)
+        self._ready = True
+
+
 class HyperscanPrefilter:
     """One hyperscan database."""
 
@@ -179,13 +212,13 @@ def _hyperscan(patterns: Sequence[str]) -> HyperscanPrefilter | None:
     return None if database is None else HyperscanPrefilter(database)
 
 
-def _database(patterns: Sequence[str], *, prefilter: bool) -> Any:
+def _database(patterns: Sequence[str], *, prefilter: bool, utf8: bool = True) -> Any:
     try:
         import hyperscan
     except ImportError:
         return None
     database = hyperscan.Database()
-    flags = hyperscan.HS_FLAG_UTF8
+    flags = hyperscan.HS_FLAG_UTF8 if utf8 else 0
     if prefilter:  # one report for each pattern, which may be wrong about what the engine can't express
         flags |= hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_PREFILTER
     try:

@@ -8,9 +8,12 @@ letter, ``/``, ``!`` or ``?`` is text. Inline tags never split a word; blocks, c
 import html as entities
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_LINKS = 200
 """Links taken from one page; a newsletter has about fifty."""
+MAX_KNOWN_TAG = 200
+"""Characters of a tag that is remembered; newsletters' longest take about so many."""
 MAX_RULES = 2_000
 """Style rules looked at; Outlook writes about a hundred."""
 
@@ -105,15 +108,21 @@ def _quick(source: str) -> str | None:
     tags = pieces[1::2]
     breaks: dict[str, str] = {}
     for tag in set(tags):
-        kind = _break_for(tag)
+        kind = _known_break(tag) if len(tag) <= MAX_KNOWN_TAG else _break_for(tag)
         if kind is None:
             return None
         breaks[tag] = kind
     texts = "".join(pieces[::2])
     if "<" in texts:
         return None
-    pieces[1::2] = [breaks[tag] for tag in tags]
+    pieces[1::2] = map(breaks.__getitem__, tags)
     return _tidy(_unescape("".join(pieces)))
+
+
+@lru_cache(maxsize=4096)
+def _known_break(tag: str) -> str | None:
+    """The same for short tags, which mail repeats: kept by the tag, on which alone the answer depends."""
+    return _break_for(tag)
 
 
 def _break_for(tag: str) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pybase64
 
 from scanners.encoded import NOT_BASE64, lenient_base64
+from scanners.patterns import Marks
 
 MAX_EMBEDDED = 50
 """Files taken out of one text; a news posting has one."""
@@ -15,6 +16,7 @@ MAX_PADDED = 2
 IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
 _UU_NAMES = frozenset(("x-uuencode", "uuencode", "x-uue", "uue"))
 _BLANKS = b"\r\n \t"
+_BLANK_ENDS = Marks(b" \r\n", b"\t\r\n", b" \n", b"\t\n")
 _SHORTEST, _LONGEST = 16, 1_000
 """Lengths of base64 lines worth cutting by strides; mail has 76, some programs 60, 64 or 72."""
 _WORTH = 2_000
@@ -105,7 +107,7 @@ def _unfolded(body: bytes) -> bytearray | None:
 
 def quoted_printable(body: bytes) -> bytes:
     """RFC 2045 6.7, blanks before a line break dropped (rule 3), so that they can't undo a soft break."""
-    if b" \r\n" in body or b"\t\r\n" in body or b" \n" in body or b"\t\n" in body:
+    if _BLANK_ENDS.any_in(body):
         body = b"\n".join(
             line.rstrip(b" \t\r") + (b"\r" if line.endswith(b"\r") else b"") for line in body.split(b"\n")
         )
