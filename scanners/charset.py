@@ -4,7 +4,7 @@ Only codecs in the table below are ever used: a label from the mail never reache
 quadratic or are no charsets at all).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _ALIASES = {
     "gb18030": "gb2312 gbk gb_2312-80 gb2312-80 euc-cn euccn cp936 ms936 windows-936 x-gbk x-euc-cn chinese csgb2312 gb gb18030-2022",
@@ -44,6 +44,7 @@ CODECS: dict[str, str] = {alias: codec for codec, names in _ALIASES.items() for 
 }
 _BARE = {alias.replace("-", "").replace("_", ""): codec for alias, codec in CODECS.items()}
 """The same without marks: software writes gb_2312-80, gb2312_80 and gb231280."""
+_EAST_ASIAN = frozenset(("cp950", "big5hkscs", "cp932", "euc_jp", "cp949"))
 _GUESSED = ("ascii", "")
 """Labels that say nothing about bytes above 127."""
 
@@ -99,9 +100,12 @@ def decode(content: bytes, label: str = "") -> Decoded:
 
 def _labelled(content: bytes, codec: str) -> Decoded:
     if codec == "iso2022-cn":
-        return _judge(_iso2022_cn(content), codec, content)
+        return _judge(_iso2022_cn(content), codec, content, _behind(content, codec, ""))
     if codec == "utf-7":
-        return Decoded(_lenient(content, codec), codec, content.decode("latin-1"), "utf7")
+        plain = (
+            content.decode("latin-1") if content.isascii() else _all_of(_guess(content)) or content.decode("latin-1")
+        )
+        return Decoded(_lenient(content, codec), codec, plain, "utf7")
     if codec == "cp1252":  # the default of careless software: Chinese bytes under this label are common
         guess = _guess(content)
         return Decoded(content.decode("cp1252", "replace"), codec, _all_of(guess))
@@ -109,9 +113,34 @@ def _labelled(content: bytes, codec: str) -> Decoded:
         text = content.decode(codec)
     except UnicodeError:
         return _misfit(content, codec)
+    other = _behind(content, codec, text)
     if codec in ("hz", "iso2022_jp_2", "iso2022_kr") or codec.startswith(("utf-16", "utf-32")):
-        return _judge(text, codec, content)
-    return Decoded(text, codec)
+        return _judge(text, codec, content, other)
+    return Decoded(text, codec, other)
+
+
+def _behind(content: bytes, codec: str, text: str) -> str:
+    """What a reader who changes the charset by hand would see, where the bytes fit another one better than their label says."""
+    if codec == "utf-8" or content.isascii():
+        return ""
+    if codec == "gb18030":  # fits nearly any bytes; text in common characters fits GB 2312, and Big5's does not
+        if _fits(content, "utf-8"):
+            return content.decode("utf-8")
+        return "" if _fits(content, "gb2312") else _other_east_asian(content)
+    if codec in ("utf-16-le", "utf-16-be") and b"\0" in content:
+        return _lenient(content, "utf-16-be" if codec == "utf-16-le" else "utf-16-le")
+    if codec in _EAST_ASIAN and not (_fits(content, "utf-8") or _fits(content, "gb2312")):
+        return ""  # text in these fits GB18030 too, but seldom its common characters only
+    found = _all_of(_guess(content))
+    return "" if found == text else found
+
+
+def _fits(content: bytes, codec: str) -> bool:
+    try:
+        content.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _misfit(content: bytes, codec: str) -> Decoded:
@@ -121,8 +150,28 @@ def _misfit(content: bytes, codec: str) -> Decoded:
             return Decoded(content.decode("big5hkscs"), "big5hkscs")
         except UnicodeDecodeError:
             pass  # neither table has it: fall through to the guess below
-    guess = _guess(content)
-    return _judge(_lenient(content, codec), codec, content, _all_of(guess))
+    judged = _judge(_lenient(content, codec), codec, content, _all_of(_guess(content)))
+    pieces = _pieces(content)
+    return replace(judged, other=f"{judged.other}\n{pieces}") if pieces else judged
+
+
+def _pieces(content: bytes) -> str:
+    """Text put together from several charsets, line by line; without its zero bytes, which no client shows; and as UTF-16."""
+    pieces: list[str] = []
+    if b"\0" in content:
+        plain = content.replace(b"\0", b"")
+        pieces.append(_lenient(plain, "utf-8" if _fits(plain, "utf-8") else "gb18030"))
+    elif b"\n" in content:
+        lines = content.split(b"\n")
+        pieces.append("\n".join(_lenient(line, "utf-8" if _fits(line, "utf-8") else "gb18030") for line in lines))
+    pieces += [text for codec in ("utf-16-le", "utf-16-be") if _mostly_han(text := _lenient(content, codec))]
+    return "\n".join(pieces)
+
+
+def _mostly_han(text: str) -> bool:
+    """Does a guess at UTF-16 make sense? Random bytes give a third of such characters."""
+    sample = text[:400]
+    return sum("\u4e00" <= one <= "\u9fa5" or one < "\x7f" for one in sample) > 0.75 * len(sample)
 
 
 def _all_of(guess: Decoded) -> str:
@@ -160,7 +209,9 @@ def _guess(content: bytes) -> Decoded:
     gb = _lenient(content, "gb18030")
     text, other, codec = (text, gb, "utf-8") if text.count("\ufffd") <= gb.count("\ufffd") else (gb, text, "gb18030")
     bad = text.count("\ufffd")
-    return Decoded(text, codec, other, "undecodable" if bad > max(2, UNREADABLE_SHARE * len(text)) else "wrong_charset")
+    trouble = "undecodable" if bad > max(2, UNREADABLE_SHARE * len(text)) else "wrong_charset"
+    pieces = _pieces(content)
+    return Decoded(text, codec, f"{other}\n{pieces}" if pieces else other, trouble)
 
 
 def _other_east_asian(content: bytes) -> str:
@@ -174,7 +225,11 @@ def _other_east_asian(content: bytes) -> str:
 def _wide(content: bytes) -> Decoded:
     """UTF-16 without a byte order mark: zero bytes stand at odd places when it is little-endian."""
     codec = "utf-16-le" if content[1::2].count(b"\0") >= content[::2].count(b"\0") else "utf-16-be"
-    return Decoded(_lenient(content, codec), codec, content.replace(b"\0", b"").decode("latin-1"), "wrong_charset")
+    plain = content.replace(b"\0", b"")
+    other = (
+        plain.decode("utf-8") if _fits(plain, "utf-8") else f"{_lenient(plain, 'gb18030')}\n{plain.decode('latin-1')}"
+    )
+    return Decoded(_lenient(content, codec), codec, other, "wrong_charset")
 
 
 def _shifted(content: bytes) -> str:

@@ -12,8 +12,8 @@ import pybase64
 
 from scanners.charset import decode
 
-MAX_WORDS = 1_000
-"""Encoded words in one field: a Subject that needs more is no subject."""
+MAX_WORDS = 10_000
+"""Encoded words in one field: more than one of 64 KiB holds, so that the field's own bound is the one that is met and said."""
 MAX_PARAMETERS = 100
 """Parameters of one Content-Type or Content-Disposition; real mail has fewer than ten."""
 MAX_KNOWN = 120
@@ -70,7 +70,12 @@ def text_of(raw: bytes) -> str:
 
 
 def _plain(value: bytes) -> str:
-    return value.decode("ascii") if value.isascii() else decode(value).text
+    if not value.isascii():
+        return decode(value).text
+    if b"\x1b$" in value or b"~{" in value:  # ISO-2022 or HZ as it stands: clients that detect it show it
+        found = decode(value)
+        return f"{found.text} {found.other}" if found.other else found.text
+    return value.decode("ascii")
 
 
 def _words(value: bytes) -> str:
@@ -290,13 +295,18 @@ def _joined(found: _Pieces, odd: list[str]) -> str:
     order = sorted(found.raw)
     if order != list(range(len(order))):
         odd.append("parameter_gap")
+    encoded = bytearray()  # neighbours are put together first: software cuts inside an escape
     for place, index in enumerate(order):
         content, extended = found.raw[index]
         if place == 0 and extended and content.count(b"'") >= 2:
             label, _, tail = content.partition(b"'")
             charset, content = label.decode("latin-1"), tail.partition(b"'")[2]
-        out += _percent(content) if extended else content
-    content = bytes(out)
+        if extended:
+            encoded += content
+        else:
+            out += _percent(bytes(encoded)) + content
+            encoded.clear()
+    content = bytes(out) + _percent(bytes(encoded))
     if not charset and b"=?" in content:
         return _words(content)
     return decode(content, charset).text

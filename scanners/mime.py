@@ -4,16 +4,16 @@ What any mail client could extract is among the parts, or a finding says why not
 ``content.unreadable``). Parts of further readings that the first did not show have paths like ``2~b``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from scanners import charset, mime_second, text
+from scanners import charset, contentlines, mime_second, text
 from scanners.encoded import text_of
 from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.message import Envelope, Header, Message, Part
 from scanners.mime_reader import DOUBTS, MAX_FIELD, Block, Budget, Field, Leaf, Options, Reader
-from scanners.transfer import embedded
+from scanners.transfer import MAX_EMBEDDED, Embedded, embedded
 
 MAX_READINGS = 12
 """Own readings of one message after the first: all combinations of three doubts, or each of more and all together."""
@@ -21,6 +21,12 @@ MAX_SECOND = 32 * 1024 * 1024
 """Bytes beyond which the standard library's parser is not asked: it takes 15 ms a megabyte."""
 MAX_HTML = 8 * 1024 * 1024
 """Bytes of one HTML body that are read; the longest newsletters have one."""
+
+MAX_QUOTED = 256 * 1024
+"""Bytes of a text in which encoded words are decoded: header fields that a bounce or a forward quotes stand at its beginning."""
+_HTML = frozenset(("text/html", "text/x-amp-html", "text/watch-html", "application/xhtml+xml"))
+_TAGGED = frozenset(("text/enriched", "text/richtext"))
+"""Formats whose tags look like HTML's (RFC 1896): a reader sees none of them."""
 
 _LIMITS = {
     "depth": ("邮件嵌套层数超过上限", "Parts nest deeper than the reader goes"),
@@ -32,6 +38,11 @@ _LIMITS = {
     "parameter_pieces": ("参数分段（RFC 2231）数量超过上限", "A parameter comes in more pieces than the reader takes"),
     "decoded_bytes": ("解码后字节数超过上限", "Decoded parts are larger than the reader takes"),
     "html": ("HTML 正文超过上限", "An HTML body is larger than the reader takes"),
+    "embedded": (
+        "文本中内嵌文件（uuencode、yEnc）数量超过上限",
+        "More files inside a text (uuencode, yEnc) than are taken out",
+    ),
+    "readings": ("可能的解析方式过多", "The structure allows more readings than are made"),
     "second_reading": ("未能进行第二次解析", "The second reading could not be made"),
 }
 AMBIGUOUS = Code(
@@ -102,6 +113,9 @@ def _take(draft: _Draft, reader: Reader, mark: str) -> None:
         draft.report(AMBIGUOUS.code, AMBIGUOUS.severity, f"two readings: {kind}", path.partition("~")[0], kind)
     for leaf in reader.leaves:
         _leaf(draft, leaf, leaf.path + mark)
+        for one in leaf.fields if leaf.kind == "part" and leaf.path != "1" else ():
+            if one.name.lower() == b"content-description":  # clients show it in place of a name
+                draft.texts[f"{leaf.path}{mark}~description"] = text_of(one.raw)
     for loose in reader.loose:
         draft.texts[loose.path + mark] = charset.decode(loose.content).text
         _embedded(draft, loose.content, loose.path + mark)
@@ -139,7 +153,7 @@ def _is_text(leaf: Leaf) -> tuple[bool, bool]:
     """Is its text read here, and is it a body? Text with a name or as an attachment is the decoder's."""
     if leaf.disposition == "attachment" or leaf.filename:
         return False, False
-    if leaf.media in ("text/plain", "text/html"):
+    if leaf.media == "text/plain" or leaf.media in _HTML or leaf.media in _TAGGED:
         return True, True
     return leaf.media.startswith(("text/", "message/")), False
 
@@ -147,7 +161,7 @@ def _is_text(leaf: Leaf) -> tuple[bool, bool]:
 def _text(draft: _Draft, leaf: Leaf, path: str) -> str:
     """What a reader would see; other readings go into ``texts`` under ``path~kind``."""
     content = leaf.content
-    html = leaf.media == "text/html"
+    html = leaf.media in _HTML or leaf.media in _TAGGED
     if html and len(content) > MAX_HTML:
         draft.limit("html", path)
         content = content[:MAX_HTML]
@@ -161,6 +175,7 @@ def _text(draft: _Draft, leaf: Leaf, path: str) -> str:
     if not html:
         if decoded.other:
             draft.texts[f"{path}~charset"] = decoded.other
+        _put_together(draft, leaf, decoded.text, path)
         return decoded.text
     page = text.read(decoded.text)
     if page.hidden:
@@ -171,11 +186,35 @@ def _text(draft: _Draft, leaf: Leaf, path: str) -> str:
     return page.visible
 
 
+def _put_together(draft: _Draft, leaf: Leaf, seen: str, path: str) -> None:
+    """What clients join or decode within plain text: flowed lines (RFC 3676), calendars and cards, quoted encoded words."""
+    content = leaf.content
+    if " \r\n" in seen and leaf.parameters.first("format").lower() == "flowed":
+        blank = "" if leaf.parameters.first("delsp").lower() == "yes" else " "
+        draft.texts[f"{path}~flowed"] = seen.replace(" \r\n", blank)
+    if contentlines.is_card(content):
+        card = contentlines.read(content)
+        draft.texts[f"{path}~card"] = charset.decode(card.text, leaf.parameters.first("charset")).text
+        _files(draft, card.files, path)
+        if card.more:
+            draft.limit("embedded", path)
+    if b"=?" in content and b"?=" in content:
+        words = content[:MAX_QUOTED].split(b"\n\n" if b"\r\n" not in content else b"\r\n\r\n")
+        draft.texts[f"{path}~words"] = "\n".join(text_of(block) for block in words if b"=?" in block)
+
+
 def _embedded(draft: _Draft, content: bytes, path: str) -> None:
     """Files that older clients take out of text: uuencode, yEnc."""
     if b"begin" not in content:
         return
-    for number, found in enumerate(embedded(content), 1):
+    files = embedded(content)
+    if len(files) >= MAX_EMBEDDED:
+        draft.limit("embedded", path)
+    _files(draft, files, path)
+
+
+def _files(draft: _Draft, files: Sequence[Embedded], path: str) -> None:
+    for number, found in enumerate(files, 1):
         where = f"{path}~embedded{number}"
         draft.parts.append(
             Part(
@@ -192,6 +231,9 @@ def _again(draft: _Draft, first: Reader, raw: bytes, budget: Budget) -> None:
         return  # the finding already says that not everything was seen; more readings would only cost more
     seen = {_identity(part) for part in draft.parts}
     letters = iter("bcdefghijklmnopqrstuvwxyz")
+    kinds = sum(kind in DOUBTS for kind in first.doubts)
+    if kinds > MAX_READINGS - 1:
+        draft.limit("readings", "1")
     for options in _choices(first.doubts):
         reader = Reader(options, budget)
         reader.read(raw)
@@ -233,10 +275,12 @@ def _standard(draft: _Draft, first: Reader, raw: bytes, seen: set[tuple[str, byt
         draft.limit("second_reading", "1")
         return
     try:
-        leaves = mime_second.leaves(raw)
+        leaves = mime_second.leaves(raw, by_looks=not first.doubts.keys().isdisjoint(("encoding", "duplicate_field")))
     except (RecursionError, ValueError, LookupError, AttributeError, TypeError):
         draft.limit("second_reading", "1")  # the library met something it can't read; ours did, and the finding says so
         return
+    if len(leaves) >= mime_second.MAX_LEAVES:
+        draft.limit("parts", "1")
     extra = _Draft(defects=draft.defects)
     for leaf in leaves:
         _leaf(extra, leaf, leaf.path)

@@ -8,7 +8,7 @@ and stay linear on hostile input.
 from dataclasses import dataclass, field, replace
 
 from scanners.encoded import Parameters, parameters
-from scanners.transfer import transferred
+from scanners.transfer import loose_lines, transferred
 
 MAX_DEPTH = 30
 """Multiparts and messages inside each other; real mail nests fewer than ten deep."""
@@ -196,7 +196,7 @@ class Reader:
         self.doubts.setdefault("header_line", path)
         if self.options.header_line:
             return b""
-        name = name.strip(b" \t\0")
+        name = name.strip(b" \t\0\xef\xbb\xbf")  # a byte order mark too: editors leave it before the first field
         return b"" if name.translate(None, _NAME_BYTES) else name
 
     def _field(self, name: bytes, pieces: list[bytes], path: str) -> Field:
@@ -216,11 +216,16 @@ class Reader:
             if kind.value:
                 self.doubts.setdefault("content_type", path or "1")
             media = "text/plain"
+        if media.startswith("multipart/") and encoding not in ("", "7bit", "8bit", "binary"):
+            self.doubts.setdefault("encoding", path or "1")  # RFC 2045 6.4 forbids it, some clients undo it
+            if self.options.encoding:
+                data = transferred(data[block.body : end], encoding, other=True).content
+                block, end, encoding = Block(block.fields, 0), len(data), ""
         boundary = self._boundary(kind, media, data, block.body, end, path)
         if boundary is None:
             self._leaf(data, block, end, path, depth, media, kind, encoding, disposition)
             return
-        if encoding not in ("", "7bit", "8bit", "binary"):
+        if encoding not in ("", "7bit", "8bit", "binary") and not media.startswith("multipart/"):
             self.doubts.setdefault("encoding", path or "1")
             if self.options.encoding:
                 data = transferred(data[block.body : end], encoding, other=True).content
@@ -374,7 +379,7 @@ class Reader:
         disposition: Parameters,
     ) -> None:  # fmt: skip
         path = path or "1"
-        message = media in ("message/rfc822", "message/global", "message/news")
+        message = media in _MESSAGES
         body = data[block.body : end]
         other = self.options.base64 or self.options.encoding
         if message and encoding not in ("", "7bit", "8bit", "binary"):
@@ -386,8 +391,10 @@ class Reader:
             self.limits.setdefault("decoded_bytes", path)
             return
         name = self._filename(kind, disposition, path)
-        if media == "message/partial":
-            self.doubts.setdefault("partial", path)
+        if media in ("message/partial", "message/external-body"):
+            self.doubts.setdefault("partial", path)  # the rest comes in other mails, or from somewhere else
+        if not block.fields and depth and body[:8].lower() == b"content-":
+            self.doubts.setdefault("header_line", path)  # a blank line too many: some skip it and read fields
         if message and depth < MAX_DEPTH:
             self._message(decoded, path, depth, media, kind, name, disposition.value)
             return
@@ -399,6 +406,9 @@ class Reader:
         done = transferred(body, encoding, other=other)
         if done.odd:
             self.doubts.setdefault("encoding" if done.odd == "unknown" else done.odd, path)
+            loose = loose_lines(body)[0] if done.odd == "base64" else b""
+            if loose.strip():  # a client that finds no base64 shows them as they are
+                self.loose.append(Loose(f"{path}~loose", loose))
         self.budget.decoded -= len(done.content)
         return done.content
 
@@ -430,6 +440,7 @@ class Reader:
 
 
 _NOTHING = Parameters("")
+_MESSAGES = frozenset(("message/rfc822", "message/global", "message/news", "message/x-rfc822", "message/rfc2822"))
 
 
 def _blank_line(data: bytes, start: int, end: int) -> tuple[int, int]:

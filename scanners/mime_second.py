@@ -5,6 +5,7 @@ callers keep fields short.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from email import message_from_bytes
 from email.message import Message as Library
 from email.policy import compat32
@@ -12,16 +13,17 @@ from itertools import islice
 
 from scanners.encoded import parameters
 from scanners.mime_reader import Leaf
-from scanners.transfer import transferred
+from scanners.transfer import as_it_looks, transferred
 
 MAX_LEAVES = 1_000
 """As many as the first reading takes."""
-MAX_SALVAGED = 50
-"""Header blocks looked for inside text: more would be a list of headers, no mail."""
+MAX_SALVAGED = 1_000
+"""Header blocks looked for inside text, as many as parts."""
 
 
-def leaves(raw: bytes) -> list[Leaf]:
-    """The leaves as the library sees them, with paths ``N~email``, then those salvaged, ``N~salvage``.
+def leaves(raw: bytes, *, by_looks: bool = False) -> list[Leaf]:
+    """The leaves as the library sees them, with paths ``N~email``, then those salvaged, ``N~salvage``. ``by_looks`` adds
+    ``N~looks``: decoded by what the bytes look like, for fields that contradict each other or name no encoding.
 
     Raises RecursionError, ValueError, LookupError, AttributeError or TypeError where the library fails.
     """
@@ -30,7 +32,12 @@ def leaves(raw: bytes) -> list[Leaf]:
         if len(found) >= MAX_LEAVES:
             break
         if not part.is_multipart():
-            found.append(_library_leaf(part, f"{len(found) + 1}~email"))
+            leaf = _library_leaf(part, f"{len(found) + 1}~email")
+            found.append(leaf)
+            plain = part.get_payload() if by_looks else ""
+            if isinstance(plain, str) and plain:
+                content = as_it_looks(plain.encode("utf-8", "surrogateescape"))
+                found.append(replace(leaf, path=leaf.path.replace("~email", "~looks"), content=content))
     return found + _salvaged(raw)
 
 

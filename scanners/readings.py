@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from scanners.charset import decode
 from scanners.normalise import Normalised, normalise
@@ -49,7 +50,12 @@ def readings(message: "Message") -> tuple[Reading, ...]:
     if message.subject:
         found.append(Reading(None, Place.SUBJECT, normalise(message.subject)))
     names = [header.text for header in message.headers if _is_read(header.key, header.text)]
-    names += [part.filename for part in message.parts if part.filename]
+    names += [header.text for header in message.all("subject")[1:]]  # which of several is shown differs
+    for part in message.parts:
+        if part.filename:
+            names.append(part.filename)
+            if "%" in part.filename:  # web clients undo it
+                names.append(unquote(part.filename, errors="ignore"))
     if names:
         found.append(Reading(None, Place.HEADER, normalise(_SEPARATOR.join(names))))
     doubtful = [decode(header.raw).other for header in message.headers if not header.raw.isascii()]

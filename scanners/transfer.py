@@ -79,6 +79,9 @@ def _base64(body: bytes, *, stop: bool) -> Transferred:
     except binascii.Error:
         pass  # junk, padding in the middle or none at the end: read as far as anyone would, and say so
     if stop:
+        tidy = loose_lines(body)[1].translate(None, _BLANKS)
+        if tidy != clean:
+            return Transferred(lenient_base64(tidy), "base64")
         useful = clean.translate(None, NOT_BASE64)
         clean = useful.partition(b"=")[0]
     return Transferred(lenient_base64(clean), "base64")
@@ -116,15 +119,35 @@ def quoted_printable(body: bytes) -> bytes:
 
 def _as_it_looks(body: bytes, encoding: str) -> bytes:
     sample = body[:4096].translate(None, _BLANKS)
-    if "64" in encoding or (len(sample) >= 16 and _is_base64(sample)):
+    if "64" in encoding:
         return lenient_base64(body)
-    if "quoted" in encoding or "print" in encoding or b"=" in sample:
+    if "quoted" in encoding or "print" in encoding or "qp" in encoding:
         return quoted_printable(body)
-    return body
+    if len(sample) >= 16 and _is_base64(sample):
+        return lenient_base64(body)
+    return quoted_printable(body) if b"=" in sample else body
 
 
 def _is_base64(sample: bytes) -> bool:
-    return len(sample.translate(None, NOT_BASE64)) == len(sample)
+    """Only its letters, and padding at the end only: quoted-printable text alone has the same letters."""
+    return b"=" not in sample.rstrip(b"=") and len(sample.translate(None, NOT_BASE64)) == len(sample)
+
+
+def loose_lines(body: bytes) -> tuple[bytes, bytes]:
+    """What stands in a base64 body and is none: those lines, and the body without them. Lists add footers, hiders add text that
+    shifts all that follows."""
+    good: list[bytes] = []
+    loose: list[bytes] = []
+    for line in body.split(b"\n"):
+        bare = line.strip()
+        (good if len(bare.translate(None, NOT_BASE64)) == len(bare) else loose).append(line)
+    full = {len(line.strip()) for line in good} - {0}
+    longest = max(full, default=0)
+    if (
+        longest >= 60
+    ):  # an encoder fills its lines: a shorter one with another after it is a word that looks like base64
+        good = [line for place, line in enumerate(good) if len(line.strip()) % 4 == 0 or place == len(good) - 1]
+    return b"\n".join(loose), b"\n".join(good)
 
 
 def embedded(content: bytes) -> list[Embedded]:
