@@ -4,15 +4,16 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 
+from audit.event import JSON
 from gateway.custody.delivery import HELD, Delivery, State
 from gateway.custody.picture import MEANINGS
 from gateway.custody.waivers import unanswered
 from gateway.store.protocol import Held
 from gateway.treatments.addressing import redirects
-from gateway.treatments.table import KINDS
+from gateway.treatments.table import KINDS, is_unmet
 from policies.decision import CONFLICT, Reason
 
-STATE_WIDTH, WHEN_WIDTH, RULE_WIDTH = 17, 22, 28
+STATE_WIDTH, WHEN_WIDTH, RULE_WIDTH, DELIVERY_WIDTH, PEOPLE_WIDTH = 17, 22, 28, 30, 36
 LABEL_WIDTH = 20
 
 
@@ -31,23 +32,100 @@ def safe(text: str) -> str:
 
 def padded(text: str, width: int) -> str:
     """Filled with blanks to so many columns; Han characters take two."""
-    return text + " " * (width - sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text))
+    return text + " " * (width - columns_of(text))
 
 
-def heading() -> str:
+def columns_of(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+    )
+
+
+def columns(*, delivery_ids: bool = False) -> tuple[tuple[str, int], ...]:
+    """Titles and widths of a list, but for the last column."""
+    first = (("delivery 投递编号", DELIVERY_WIDTH),) if delivery_ids else ()
+    rest = (("id 邮件编号", 26), ("state 状态", STATE_WIDTH), ("due 到期", WHEN_WIDTH), ("rule 规则", RULE_WIDTH))
+    return (*first, *rest)
+
+
+def width(*, delivery_ids: bool = False) -> int:
+    """Columns of a terminal that a list wants."""
+    return sum(each + 2 for _, each in columns(delivery_ids=delivery_ids)) + PEOPLE_WIDTH
+
+
+def heading(*, delivery_ids: bool = False) -> str:
     """The line above a list."""
-    columns = ("id 邮件编号", 26), ("state 状态", STATE_WIDTH), ("due 到期", WHEN_WIDTH), ("rule 规则", RULE_WIDTH)
-    return "  ".join([*(padded(*column) for column in columns), "from -> to 发件人 -> 收件人"])
+    return "  ".join([*(padded(*each) for each in columns(delivery_ids=delivery_ids)), "from -> to 发件人 -> 收件人"])
 
 
-def row(delivery: Delivery, held: Held | None) -> str:
-    """One line of a list."""
+def row(delivery: Delivery, held: Held | None, *, delivery_ids: bool = False) -> str:
+    """One line of a list; its columns stand where the heading's do."""
+    words = [
+        delivery.message_id,
+        delivery.state.value,
+        when(delivery.due),
+        first_rule(delivery),
+        people(delivery, held),
+    ]
+    if delivery_ids:
+        words.insert(0, delivery.id)
+    wide = [each for _, each in columns(delivery_ids=delivery_ids)]
+    return "  ".join([*(padded(word, each) for word, each in zip(words[:-1], wide, strict=True)), words[-1]])
+
+
+def stacked(delivery: Delivery, held: Held | None) -> list[str]:
+    """The same for a narrow terminal, one below the other."""
+    return [
+        f"{delivery.message_id}  {delivery.state}",
+        f"  {first_rule(delivery)}",
+        f"  due 到期 {when(delivery.due)}",
+        f"  {people(delivery, held)}",
+    ]
+
+
+def people(delivery: Delivery, held: Held | None) -> str:
+    """From whom to whom, masked."""
     sender = mask(held.envelope.sender) if held else "?"
-    people = mask(delivery.addresses[0]) + (f" +{len(delivery.addresses) - 1}" if len(delivery.addresses) > 1 else "")
+    more = f" +{len(delivery.addresses) - 1}" if len(delivery.addresses) > 1 else ""
+    return f"{sender} -> {mask(delivery.addresses[0])}{more}"
+
+
+def first_rule(delivery: Delivery) -> str:
+    """The first open reason, else the first of all."""
     reason = next(iter(_open(delivery)), None) or next(iter(delivery.decision.reasons), None)
-    rule = reason.rule if reason else "-"
-    words = padded(delivery.state, STATE_WIDTH), padded(when(delivery.due), WHEN_WIDTH), padded(rule, RULE_WIDTH)
-    return "  ".join([delivery.message_id, *words, f"{sender} -> {people}"])
+    return reason.rule if reason else "-"
+
+
+def record(delivery: Delivery, held: Held | None) -> dict[str, JSON]:
+    """The same for scripts: addresses masked, times in UTC, codes as they are."""
+    waiting = _open(delivery)
+    return {
+        "delivery": delivery.id,
+        "message": delivery.message_id,
+        "state": delivery.state.value,
+        "due": delivery.due.isoformat(),
+        "taken": delivery.created_at.isoformat(),
+        "from": mask(held.envelope.sender) if held else "",
+        "to": [mask(address) for address in delivery.addresses],
+        "size": delivery.size,
+        "attempts": delivery.attempts,
+        "next_hop": delivery.next_hop,
+        "sha256": delivery.content,
+        "treatments": sorted({each.kind for each in delivery.decision.treatments}),
+        "reasons": [
+            {
+                "rule": reason.rule,
+                "disposition": reason.disposition.name.lower(),
+                "title_zh": reason.title.zh,
+                "title_en": reason.title.en,
+                "open": reason in waiting,
+                "waivable": reason.waivable,
+                "approvers": list(reason.approvers),
+            }
+            for reason in delivery.decision.reasons
+        ],
+    }
 
 
 def when(at: datetime) -> str:
@@ -93,9 +171,9 @@ def _line(label: str, text: str) -> str:
 
 def _reason(number: int, reason: Reason, delivery: Delivery) -> list[str]:
     waiver = next((w for w in delivery.waivers if (w.rule, w.version) == (reason.rule, reason.version)), None)
-    who = ", ".join(reason.approvers) or "any approver 任一审批人"
+    todo: list[str] = []
     if reason in _open(delivery):
-        state = f"open 待答复; may answer 可审批: {who}" if reason.waivable else "nobody may release 任何人不得放行"
+        state, todo = f"open 待答复; {who_may(reason)}", remedy(reason, delivery)
     elif waiver is not None:
         choice = f", {safe(waiver.choice)}" if waiver.choice else ""
         state = f"answered 已答复: {safe(waiver.by)}, {when(waiver.at)}{choice}"
@@ -107,6 +185,37 @@ def _reason(number: int, reason: Reason, delivery: Delivery) -> list[str]:
         f"  {number}. {safe(reason.title.zh)} / {safe(reason.title.en)}",
         f"     {reason.rule}  {reason.disposition.name.lower()}{part}",
         f"     {state}{hint}",
+        *(f"     {line}" for line in todo),
+    ]
+
+
+def who_may(reason: Reason) -> str:
+    """Who can answer, or that nobody can."""
+    if reason.waivable:
+        return f"may answer 可审批: {', '.join(map(safe, reason.approvers)) or 'any approver 任一审批人'}"
+    if is_unmet(reason):
+        return "nobody can waive this; it ends when the treatment can be done 无人可豁免，待条件具备后即可放行"
+    return "nobody may release 任何人不得放行"
+
+
+def remedy(reason: Reason, delivery: Delivery) -> list[str]:
+    """What an operator can do about a treatment that can't be done; nothing where a person's answer is all it takes."""
+    if not is_unmet(reason):
+        return []
+    again = f"reload, then 重新加载后再次执行: sealgate held release {delivery.message_id} --operator NAME"
+    no = f"or say no 或拒绝: sealgate held reject {delivery.message_id} --operator NAME --comment TEXT"
+    if reason.rule == "treatment.encrypt":
+        to = safe(delivery.next_hop)
+        return [
+            f'to do 处理: in the [[route]] with to = "{to}" write tls = "verified" (the next hop needs a certificate that',
+            f'  its name proves; own CA: ca_file) 在 to = "{to}" 的 [[route]] 中设 tls = "verified"；sealgate doctor 会检查',
+            f"  {again}",
+            f"  {no}",
+        ]
+    return [
+        "to do 处理: mend or remove the treatment in the rule; sealgate policy check 修正或删去规则中的该处理",
+        f"  {again}",
+        f"  {no}",
     ]
 
 

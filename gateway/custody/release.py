@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from audit.event import Actor
 from gateway.config import Operator, Route
 from gateway.custody.custody import SYSTEM, Custody
-from gateway.custody.delivery import HELD, TRANSITIONS, Action, Delivery, Verb
+from gateway.custody.delivery import HELD, TRANSITIONS, Action, Delivery, State, Verb
 from gateway.custody.people import APPROVER, Refused, actor, entitled, own_mail
 from gateway.custody.waivers import Waiver, holding, unanswered
 from gateway.routes import Routes
 from gateway.store.protocol import Held
 from gateway.treatments.addressing import redirects
-from gateway.treatments.table import obstacles
+from gateway.treatments.table import is_unmet, obstacles
 from policies.decision import CONFLICT, Decision, Disposition, Reason
 from scanners.message import Envelope, Recipient
 
@@ -172,9 +172,13 @@ class Releaser:
         due = self._custody.waiting_until(
             Decision(max(r.disposition for r in missing), reasons=missing), self._custody.now()
         )
+        known = {(each.rule, each.version) for each in delivery.decision.reasons}
+        anew = not {(each.rule, each.version) for each in missing} <= known
+        if not anew and verb is not Verb.DELAY and delivery.state in HELD and delivery.state is not State.DELAYED:
+            due = delivery.due  # asking again what is open gives it no longer to live
         action = Action(verb, decision=decision, judged=version, due=due, why="judged-again")
         (after,) = await self._custody.change(delivery, action)
-        return Waiting(after, missing, anew=True)
+        return Waiting(after, missing, anew)
 
     def _may_act(self, delivery: Delivery, held: Held | None, operator: Operator) -> Held:
         if delivery.state not in HELD:
@@ -197,7 +201,7 @@ class Releaser:
     def _open(self, delivery: Delivery) -> tuple[Reason, ...]:
         """What is unanswered. What can't be done now may be possible since: the judging again says so, no person need answer it."""
         missing = unanswered(delivery.decision, delivery.waivers, delivery.content, delivery.addresses)
-        return tuple(reason for reason in missing if not _unmet(reason))
+        return tuple(reason for reason in missing if not is_unmet(reason))
 
     def _waivers(self, delivery: Delivery, reasons: list[Reason], by: str, redirect: str = "") -> tuple[Waiver, ...]:
         at = self._custody.now()
@@ -224,10 +228,6 @@ def _may_choose(delivery: Delivery, answered: Sequence[Reason], redirect: str) -
     if redirect not in wanted:
         known = ", ".join(wanted)
         raise Refused(f"只能从规则给出的地址中选择：{known}", f"choose one of the addresses that rules named: {known}")
-
-
-def _unmet(reason: Reason) -> bool:
-    return reason.rule.startswith("treatment.") and not reason.waivable
 
 
 def _refusal(reason: Reason) -> Refused:

@@ -111,6 +111,11 @@ def _obstacle(treatment: Treatment, raw: bytes, route: Route) -> Reason | None:
     return None
 
 
+def is_unmet(reason: Reason) -> bool:
+    """Whether it stands for a treatment that can't be done here: no person can answer it, but it may become possible."""
+    return reason.rule.startswith("treatment.") and not reason.waivable
+
+
 def _reason(kind: str, version: str, zh: str, en: str) -> Reason:
     return Reason(
         f"treatment.{kind}", version, Disposition.APPROVE, Title(f"{kind}：{zh}", f"{kind}: {en}"), waivable=False

@@ -1,10 +1,12 @@
 """sealgate held, queue and operator, on a real store; the log is reached by a keeper or not at all."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyotp
@@ -17,7 +19,8 @@ from gateway.custody.custody import Custody
 from gateway.custody.delivery import Addressee, State
 from gateway.custody.desk import ids, now, open_store
 from gateway.store.blobs import FolderBlobs
-from policies.decision import Disposition
+from gateway.store.protocol import Change, Filter
+from policies.decision import Decision, Disposition, Treatment
 from tests.fakes.recorder import FakeRecorder
 from tests.gateway.samples import RAW, decided, decision, delivery, envelope, reason, share
 
@@ -87,6 +90,77 @@ def test_list_and_show_mask_addresses_and_say_what_to_do(settings, capsys):
     assert "group:sales-managers" in shown
     assert f"sealgate held release {message_id}" in shown
     assert "planted" not in listed + shown
+
+
+def due_of(settings: Path) -> datetime:
+    config = configuration.load(settings)
+
+    async def work() -> datetime:
+        store = await open_store(config)
+        (only,) = (await store.page(Filter())).deliveries
+        await store.close()
+        return only.due
+
+    return asyncio.run(work())
+
+
+def columns(line: str, *starts: str) -> list[int]:
+    return [listing.columns_of(line[: line.index(start)]) for start in starts]
+
+
+@pytest.mark.parametrize("command", ["held", "queue"])
+def test_columns_stand_under_their_titles_also_with_han_characters(settings, capsys, monkeypatch, command):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    message_id = keep(settings)
+    assert main([command, "list", "--config", str(settings)]) == 0
+    title, row = capsys.readouterr().out.splitlines()[:2]
+    assert "\x1b" not in title + row
+    found = columns(
+        row, message_id, "awaiting-approval", listing.when(due_of(settings)), "outbound-contract-price", "z***@"
+    )
+    assert columns(title, "id 邮件", "state", "due", "rule", "from") == found
+
+
+@pytest.mark.parametrize("command", ["held", "queue"])
+def test_a_narrow_terminal_gets_lines_that_fit(settings, capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "60")
+    message_id = keep(settings)
+    assert main([command, "list", "--config", str(settings)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(message_id)
+    assert all(listing.columns_of(line) <= 60 for line in lines), lines
+
+
+@pytest.mark.parametrize("words", [("held", "list"), ("queue", "list"), ("held", "show"), ("queue", "show")])
+def test_scripts_get_an_object_a_line_and_no_address(settings, capsys, words):
+    message_id = keep(settings)
+    assert main([*words, *([message_id] if words[1] == "show" else []), "--json", "--config", str(settings)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert (found["message"], found["state"], found["from"]) == (message_id, "awaiting-approval", "z***@corp.test")
+    assert found["reasons"][0]["approvers"] == ["group:sales-managers"]
+    assert "planted" not in line
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1001"])
+def test_a_limit_out_of_bounds_is_said(settings, capsys, limit):
+    assert main(["held", "list", "--limit", limit, "--config", str(settings)]) == 2
+    assert "1 to 1000" in capsys.readouterr().err
+
+
+def test_what_cannot_be_encrypted_says_what_to_do(settings, capsys):
+    bank = Decision(Disposition.DELIVER, frozenset({Treatment("encrypt")}), (reason("bank", Disposition.DELIVER),))
+    message_id = keep(settings, bank)
+    assert main(["held", "show", message_id, "--config", str(settings)]) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "treatment.encrypt",
+        "nobody can waive this; it ends when the treatment can be done",
+        'to = "smtp://127.0.0.1:2600" write tls = "verified"',
+        f"reload, then 重新加载后再次执行: sealgate held release {message_id}",
+        f"sealgate held reject {message_id}",
+    ):
+        assert part in shown, shown
 
 
 @pytest.mark.parametrize(
@@ -238,6 +312,56 @@ def test_only_a_proven_and_entitled_person_changes_anything(settings, keeper):
     assert (status, f"rejected 已拒绝 {message_id}" in said) == (0, True), said
     status, said = run(settings, "queue", "delete", message_id, "--operator", "wang", code=code)
     assert (status, "used before" in said) == (1, True), "a code is taken once"
+
+
+def test_several_are_answered_with_one_code_and_one_refusal_keeps_none_back(settings, keeper):
+    first, second = keep(settings), keep(settings)
+    other = keep(settings, decision(reason(approvers=("group:lawyers",))))
+    code = pyotp.TOTP(secret_of(settings, "wang")).now()
+    words = ("held", "reject", first, other, "01KAMZ3W8Q0000000000000M99", second, "--operator", "wang")
+    status, said = run(settings, *words, code=code)
+    assert status == 2, said
+    for part in (
+        f"rejected 已拒绝 {first}",
+        f"rejected 已拒绝 {second}",
+        f"refused 已拒绝 {other}",
+        "M99: not in custody",
+    ):
+        assert part in said
+    assert "group:lawyers" in said
+
+
+def test_all_that_waits_for_one_hop_is_flushed(settings, keeper):
+    kept = keep(settings, decision())
+    held = keep(settings)
+    postpone(settings)
+    code = pyotp.TOTP(secret_of(settings, "wang")).now()
+    status, said = run(
+        settings, "queue", "flush", "--next-hop", "smtp://127.0.0.1:2600", "--operator", "wang", code=code
+    )
+    assert (status, "1 due now" in said) == (0, True), said
+    status, said = run(settings, "queue", "hold", held, kept, "--operator", "wang", code=at_half_a_minute(settings))
+    assert (status, "queued -> on-hold" in said) == (0, True), said
+    assert "awaiting-approval: hold is not possible now" in said
+    assert "held release, held reject, queue delete" in said
+
+
+def postpone(settings: Path) -> None:
+    """Queued deliveries become due in an hour."""
+    config = configuration.load(settings)
+
+    async def work() -> None:
+        store = await open_store(config)
+        page = await store.page(Filter(states=frozenset({State.QUEUED})))
+        later = [replace(each, version=each.version + 1, due=now() + timedelta(hours=1)) for each in page.deliveries]
+        assert all(await store.save([Change(old, (new,)) for old, new in zip(page.deliveries, later, strict=True)]))
+        await store.close()
+
+    asyncio.run(work())
+
+
+def at_half_a_minute(settings: Path) -> str:
+    return pyotp.TOTP(secret_of(settings, "wang")).at(int(time.time()) + 30)
 
 
 def test_without_the_log_nothing_is_changed(settings):

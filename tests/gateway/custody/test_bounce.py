@@ -84,6 +84,11 @@ class TestShape:
             "text/rfc822-headers",
         ]
 
+    def test_a_returned_header_written_in_ascii_keeps_its_lines_short(self) -> None:
+        made = dsn(replace(NOTICE, original=b"X-A: " + "\u738b".encode() * 320 + b"\r\n\r\nbody\r\n"))
+        assert made is not None
+        assert max(map(len, made.split(b"\r\n"))) <= 998
+
     def test_status_fields(self) -> None:
         recipient = Recipient("x@far.test", ("FAILURE",), "rfc822;X+2Btag@far.test")
         message = read(replace(NOTICE, fates=(replace(GONE, recipient=recipient),), envid="QQ+3D1"))

@@ -79,6 +79,22 @@ async def test_new_reasons_do_not_lose_the_answers_given(at):
     assert [event.type for event in at.recorder.events][1:] == ["hold.approve", "hold.create"]
 
 
+BANK = Decision(Disposition.DELIVER, frozenset({Treatment("encrypt")}), (reason("bank", Disposition.DELIVER),))
+
+
+async def test_what_turns_out_to_need_encryption_leaves_once_the_route_has_it(at):
+    """Found only at release: it waits, no try makes it wait longer, and after tls = "verified" the same command lets it go."""
+    row = await hold(at, decision(MONEY))
+    bare, sure = Desk(at, decision(MONEY) | BANK), Desk(at, decision(MONEY) | BANK, tls="verified")
+    first = await bare.releaser.release(row, WANG)
+    assert ([r.rule for r in first.reasons], first.anew) == (["treatment.encrypt"], True)
+    at.clock.go(days=3)
+    again = await bare.releaser.release(first.delivery, WANG)
+    assert (again.anew, again.delivery.due) == (False, first.delivery.due), "not a new reason, nor a new month"
+    done = await sure.releaser.release(again.delivery, WANG)
+    assert (done.delivery.state, at.recorder.events[-1].type) == (State.QUEUED, "message.released")
+
+
 async def test_two_reasons_need_two_people(at):
     row = await hold(at, decision(MONEY, LAW))
     desk = Desk(at, decision(MONEY, LAW))
