@@ -51,10 +51,11 @@ def _members(
         with libarchive.memory_reader(data, format_name=layout, passphrase=word) as archive:
             for entry in archive:
                 name = _name(entry, reading, layout)
-                if layout != "raw" and not entry.isreg:
-                    reading.budget.entry()
+                content = _content(entry, len(data), reading)
+                if layout != "raw" and not entry.isreg and not content:
+                    reading.budget.entry()  # a folder or link; what says so and has content is unpacked by some programs
                     continue
-                yield name, _content(entry, len(data), reading)
+                yield name, content
     except libarchive.exception.ArchiveError as error:
         text = str(error)
         if any(word in text for word in _ENCRYPTED_WORDS):

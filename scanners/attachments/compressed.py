@@ -5,31 +5,47 @@ import io
 import lzma
 import tarfile
 import zlib
+from collections.abc import Callable
+from typing import Any
 
-from scanners.attachments.budget import LimitReached
+from scanners.attachments.budget import MAX_MEMBER, LimitReached
 from scanners.attachments.reading import Reading, UnreadableContent
 from scanners.attachments.zips import pump
 
-MAX_STREAMS = 64
-"""Concatenated gzip members: parallel compressors write one per megabyte."""
+MAX_STREAMS = 1_000
+"""Streams one behind the other: parallel compressors write one per megabyte."""
 
 
 def read_gzip(data: bytes, reading: Reading) -> None:
     """All concatenated streams as one member (RFC 1952)."""
+    name = _gzip_name(data) or _inner_name(reading.name, (".gz", ".tgz"))
+    _streams(data, reading, lambda: zlib.decompressobj(31), b"\x1f\x8b", name)
+
+
+def _streams(data: bytes, reading: Reading, make: Callable[[], Any], magic: bytes, name: str) -> None:
+    """Streams one behind the other are one file to every unpacker; a broken one or a bound stops after what came before."""
     out: list[bytes] = []
-    rest = data
+    rest, trouble, size = data, None, 0
     for _ in range(MAX_STREAMS):
-        machine = zlib.decompressobj(31)
+        machine = make()
         try:
             out.append(pump(machine, rest, reading))
-        except UnreadableContent:
-            if not out:
-                raise
+        except UnreadableContent as error:
+            trouble = error
             break
-        rest = machine.unused_data
-        if not rest.startswith(b"\x1f\x8b"):
+        size += len(out[-1])
+        if size > MAX_MEMBER:
+            raise LimitReached("size", MAX_MEMBER)
+        rest = machine.unused_data.lstrip(b"\0")  # tapes are padded
+        if not rest.startswith(magic):
             break
-    reading.member(_gzip_name(data) or _inner_name(reading.name, (".gz", ".tgz")), b"".join(out), "")
+    else:
+        reading.member(name, b"".join(out), "")
+        raise LimitReached("streams", MAX_STREAMS)
+    if out:
+        reading.member(name, b"".join(out), "")
+    if trouble is not None:
+        raise trouble
 
 
 def _gzip_name(data: bytes) -> str:
@@ -50,27 +66,33 @@ def _inner_name(name: str, endings: tuple[str, ...]) -> str:
 
 
 def read_bzip2(data: bytes, reading: Reading) -> None:
-    """One member."""
-    reading.member(_inner_name(reading.name, (".bz2", ".tbz2", ".tbz")), pump(bz2.BZ2Decompressor(), data, reading), "")
+    """All streams as one member: parallel compressors write one per 900 kB."""
+    _streams(data, reading, bz2.BZ2Decompressor, b"BZh", _inner_name(reading.name, (".bz2", ".tbz2", ".tbz")))
 
 
 def read_xz(data: bytes, reading: Reading) -> None:
-    """One member; the dictionary may take 64 MB."""
-    machine = lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=100_000_000)
-    reading.member(_inner_name(reading.name, (".xz", ".txz", ".lzma")), pump(machine, data, reading), "")
+    """All streams as one member; the dictionary may take 64 MB."""
+
+    def machine() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=100_000_000)
+
+    _streams(data, reading, machine, b"\xfd7zXZ\0", _inner_name(reading.name, (".xz", ".txz", ".lzma")))
 
 
 def read_tar(data: bytes, reading: Reading) -> None:
-    """Regular members; links and devices are names only."""
+    """Regular members, those behind an end mark or a broken header too; links and devices are names only."""
     listed: list[str] = []
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+        with tarfile.open(
+            fileobj=io.BytesIO(data), mode="r:", encoding="utf-8", errors="surrogateescape", ignore_zeros=True
+        ) as archive:
             for member in archive:
                 name = _tar_name(member.name)
                 listed.append(name)
                 if not member.isreg():
                     reading.budget.entry()
                     continue
+                reading.budget.tick()
                 room = reading.budget.room()
                 file = archive.extractfile(member)
                 content = file.read(room + 1) if file else b""

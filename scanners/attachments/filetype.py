@@ -19,6 +19,12 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MSCF", "application/vnd.ms-cab-compressed"),
     (0, b"xar!", "application/x-xar"),
     (0, b"!<arch>\n", "application/x-archive"),
+    (0, b"070701", "application/x-cpio"),
+    (0, b"070702", "application/x-cpio"),
+    (0, b"070707", "application/x-cpio"),
+    (0, b"\xc7\x71", "application/x-cpio"),
+    (0, b"\x71\xc7", "application/x-cpio"),
+    (0, b"\x5d\0\0", "application/x-lzma"),
     (257, b"ustar", "application/x-tar"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"),
     (0, b"{\\rtf", "application/rtf"),
@@ -180,11 +186,25 @@ def detect(data: bytes) -> Kind:
         return Kind("audio/mpeg", True)
     if data[32769:32774] == b"CD001":
         return Kind("application/x-iso9660-image", True)
+    if _is_old_tar(head):
+        return Kind("application/x-tar", True)
     if head[2:7] in (b"-lh5-", b"-lh0-", b"-lh6-", b"-lh7-", b"-lh1-"):
         return Kind("application/x-lzh-compressed", True)
     if b"%PDF-" in head[:1024]:
         return Kind("application/pdf", True)  # readers allow junk before the mark (PDF 1.7 appendix H.3.4.1)
     return _textual(data, head)
+
+
+def _is_old_tar(head: bytes) -> bool:
+    """A tar from before POSIX has no magic, but a checksum in octal over its first header, its own field taken as blanks."""
+    if len(head) < 512 or head[0] == 0 or not 0x30 <= head[152] <= 0x37:
+        return False
+    field = head[148:156].strip(b" \0")
+    return (
+        field.isdigit()
+        and field.translate(None, b"01234567") == b""
+        and (int(field, 8) == sum(head[:148]) + 8 * 0x20 + sum(head[156:512]))
+    )
 
 
 def _plausible(media_type: str, data: bytes) -> bool:
@@ -195,6 +215,10 @@ def _plausible(media_type: str, data: bytes) -> bool:
         return data[3:4].isdigit() and data[4:10] in (b"1AY&SY", b"\x17rE8P\x90")
     if media_type == "audio/mpeg":
         return len(data) > 10 and data[3] < 8
+    if media_type == "application/x-lzma":  # a dictionary of 2^n, and a size that is unknown or below 2^40
+        return data[5:8] == b"\xff" * 3 or data[10:13] == b"\0" * 3
+    if media_type == "application/x-cpio":
+        return data[:2] != b"07" or data[6:14].isalnum()
     return True
 
 

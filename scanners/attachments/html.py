@@ -1,12 +1,21 @@
 """HTML files: what a reader sees, what is hidden, links; and HTML smuggling (a file put together by script in the browser)."""
 
+import html
+import urllib.parse
+from collections.abc import Iterator
+
 import re2
 
 from scanners import text
+from scanners.attachments import filetype
+from scanners.attachments.budget import LimitReached
 from scanners.attachments.codes import SMUGGLING
 from scanners.attachments.plain import decoded
 from scanners.attachments.reading import Note, Reading
+from scanners.encoded import lenient_base64
 
+MAX_FILES = 500
+"""Files taken out of one page: a newsletter saved as one file holds about fifty pictures."""
 MAX_HTML = 4_000_000
 """Characters walked for visible text; smuggled payloads are longer, and the source is searched whole."""
 MAX_DATA = 200_000
@@ -45,6 +54,22 @@ _SAVES = (
 )
 _OLD = ("mssaveoropenblob", "mssaveblob")
 
+_DATA = re2.compile(
+    r"(?i)data:[-a-z0-9/.+*]{0,100}(?:;[-a-z0-9_.+]{1,40}=[^;,\"'<>\s]{0,100}){0,8}\s*(;\s*base64)?\s*,"
+)
+"""The beginning of a ``data:`` address (RFC 2397); a browser cares for no type."""
+_QUOTES = ('"', "'", "`")
+_LEADS = (*_QUOTES, "=", "(")
+"""What stands before an address in a tag, a style or a script."""
+_UNQUOTED = re2.compile("[\\s<>)\"']")
+_RUNS = re2.compile("(?i)<script|javascript:|[\\s\"'/]on[a-z]{3,20}\\s*=")
+"""What lets a page do something with its strings."""
+_BASE64 = re2.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
+_HEXADECIMAL = re2.compile(r"(?:(?:\\x|%|0x)?[0-9A-Fa-f]{2}[, ]{0,2}){32,}")
+_DECIMAL = re2.compile(r"(?:[0-9]{1,3}[, \n]{1,3}){32,}[0-9]{1,3}")
+_GLUE = re2.compile(r"[\"'`]\s*\+\s*[\"'`]|\\\r?\n")
+"""Between two pieces of one string in a script."""
+
 _DATA_LINK = re2.compile(
     r"(?i)(?:href|src|data|content)\s*=\s*[\"']?[^\"'>]{0,40}data:(?:application|text/html|text/javascript)[-a-z0-9/.+]{0,80}[;,]"
 )
@@ -54,7 +79,12 @@ def may_smuggle(content: bytes) -> bool:
     """Cheap and linear: does this page hold a script or a document as ``data:``? Mail that people write holds neither."""
     lowered = content.lower()
     script = b"script" in lowered and (b"<script" in lowered or b"javascript:" in lowered)
-    return script or b"onload" in lowered or b"data:text/html" in lowered or b"data:application/" in lowered
+    return script or b"onload" in lowered or _has_data(lowered)
+
+
+def _has_data(lowered: bytes) -> bool:
+    """Whether an address may hold a file; its letters may be written as references."""
+    return b"data:" in lowered or (b"&#" in lowered and b"base64" in lowered)
 
 
 def read(data: bytes, reading: Reading) -> None:
@@ -71,6 +101,58 @@ def read(data: bytes, reading: Reading) -> None:
         reading.also(text.read(other[:MAX_HTML]).visible)
     if len(source) > MAX_HTML:
         reading.say(source[MAX_HTML:])
+    for number, content in enumerate(dict.fromkeys(_files(source))):
+        if number >= MAX_FILES:
+            raise LimitReached("embedded", MAX_FILES)
+        reading.budget.unpacked(len(content))
+        reading.member(f"data-{number + 1}", content, "")
+
+
+def _files(source: str) -> Iterator[bytes]:
+    """What stands in ``data:`` addresses, and, where a script could save it, in long strings and lists of numbers. Linear."""
+    plain = html.unescape(source) if "&" in source else source
+    reached, absent = 0, set[str]()
+    for match in _DATA.finditer(plain):
+        if match.start() < reached:
+            continue
+        before = plain[max(0, match.start() - 40) : match.start()].rstrip()[-1:]
+        if not match.group(1) and before not in _LEADS:
+            continue  # prose
+        reached = _end(plain, match.end(), before, absent)
+        body = urllib.parse.unquote_to_bytes(plain[match.end() : reached])
+        content = lenient_base64(body) if match.group(1) else body
+        opaque = match.group()[5:].lower().lstrip().startswith(filetype.OPAQUE)
+        if content and not (opaque and filetype.detect(content).media_type == filetype.UNKNOWN):
+            yield content
+    if _RUNS.search(source):
+        found = (content for content in _strings(_GLUE.sub("", plain)) if content)
+        yield from (content for content in found if filetype.detect(content).media_type != filetype.UNKNOWN)
+
+
+def _end(plain: str, start: int, before: str, absent: set[str]) -> int:
+    """Where an address ends: at the quote it began with, which is looked for in vain once only, or at a blank or bracket."""
+    if before in _QUOTES and before not in absent:
+        end = plain.find(before, start)
+        if end >= 0:
+            return end
+        absent.add(before)
+    found = _UNQUOTED.search(plain, start)
+    return found.start() if found else len(plain)
+
+
+def _strings(script: str) -> Iterator[bytes]:
+    for match in _HEXADECIMAL.finditer(script):
+        digits = match.group().lower().replace("0x", "")
+        digits = "".join(one for one in digits if one in "0123456789abcdef")
+        yield bytes.fromhex(digits[: len(digits) // 2 * 2])
+    for match in _DECIMAL.finditer(script):
+        numbers = [int(one) for one in match.group().replace("\n", " ").replace(",", " ").split()]
+        if max(numbers) < 256:
+            yield bytes(numbers)
+    for match in _BASE64.finditer(script):
+        content = lenient_base64(match.group().translate({45: 43, 95: 47}).encode())
+        if content:
+            yield content
 
 
 def _smuggling(source: str, reading: Reading) -> None:

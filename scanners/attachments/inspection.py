@@ -75,7 +75,7 @@ class Inspection:
 
     def _open(self, place: _Place, name: str, declared: str, content: bytes) -> None:
         digest = hashlib.sha256(content).hexdigest()
-        kind = refine(content, filetype.detect(content), name)
+        kind = refine(content, filetype.detect(content), name, declared)
         index = len(self._parts)
         part = FoundPart(place.path, kind.media_type, clip(name), len(content), digest, None)
         self._parts.append(part)

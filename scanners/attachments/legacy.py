@@ -16,6 +16,7 @@ def read_doc(data: bytes, reading: Reading) -> None:
     from scanners.attachments import ole
 
     with ole.opened(data) as file:
+        ole.rest(file, data, reading)  # first: what it carries does not depend on its text being whole
         main = ole.stream(file, "WordDocument", reading)
         if len(main) < 0x1AA:
             raise UnreadableContent("doc without a header")
@@ -24,7 +25,6 @@ def read_doc(data: bytes, reading: Reading) -> None:
             reading.note(Note(ENCRYPTED, "encrypted doc", about="doc"))
             return
         table = ole.stream(file, "1Table" if flags & 0x0200 else "0Table", reading)
-        ole.rest(file, data, reading)
     offset, length = struct.unpack_from("<II", main, 0x1A2)
     reading.say(_pieces(main, table[offset : offset + length]))
 
@@ -55,8 +55,8 @@ def read_ppt(data: bytes, reading: Reading) -> None:
     from scanners.attachments import ole
 
     with ole.opened(data) as file:
-        records = ole.stream(file, "PowerPoint Document", reading)
         ole.rest(file, data, reading)
+        records = ole.stream(file, "PowerPoint Document", reading)
     out: list[str] = []
     position = 0
     while position + 8 <= len(records):

@@ -4,6 +4,7 @@ from scanners import charset
 from scanners.attachments.budget import MAX_TEXT, LimitReached
 from scanners.attachments.codes import UNREADABLE
 from scanners.attachments.reading import Note, Reading
+from scanners.transfer import MAX_EMBEDDED, embedded
 
 MAX_BYTES = 32_000_000
 """Bytes of one text file that are decoded; the rest is named by ``content.limit.text``."""
@@ -27,6 +28,19 @@ def read(data: bytes, reading: Reading) -> None:
     reading.say(text)
     if other and other != text:
         reading.also(other)
+    files(data, reading)
+
+
+def files(data: bytes, reading: Reading) -> None:
+    """Open what older clients take out of text: uuencode, yEnc."""
+    if b"begin" not in data:
+        return
+    found = embedded(data)
+    for each in found:
+        reading.budget.unpacked(len(each.content))
+        reading.member(each.name or "embedded", each.content, "")
+    if len(found) >= MAX_EMBEDDED:
+        raise LimitReached("embedded", MAX_EMBEDDED)
 
 
 def decoded(data: bytes, reading: Reading, inner: str = "") -> tuple[str, str]:

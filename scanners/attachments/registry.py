@@ -40,6 +40,8 @@ _READERS: dict[str, Reader] = {
     "application/x-lz4": archives.read_stream,
     "application/x-lzip": archives.read_stream,
     "application/x-compress": archives.read_stream,
+    "application/x-cpio": archives.read,
+    "application/x-lzma": compressed.read_xz,
     "application/pdf": pdf.read,
     "application/rtf": rtf.read,
     "application/x-ole-storage": ole.read,
@@ -93,7 +95,7 @@ def reader_for(kind: Kind) -> Reader | None:
     return _READERS.get(kind.media_type)
 
 
-def refine(content: bytes, kind: Kind, name: str) -> Kind:
+def refine(content: bytes, kind: Kind, name: str, declared: str = "") -> Kind:
     """The type inside the outer one: which office format a zip or an OLE file is, and whether text is mail or HTML."""
     if kind.media_type == "application/zip":
         return Kind(zips.inner_type(content, name), True)
@@ -107,6 +109,8 @@ def refine(content: bytes, kind: Kind, name: str) -> Kind:
             return Kind("message/rfc822", True)
         if last == "svg":
             return Kind("image/svg+xml", True)
+        if declared.partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml"):
+            return Kind("text/html", True)
     if kind.media_type == UNKNOWN and content.startswith(b"\x1f\xa0"):
         return Kind("application/x-compress", True)
     return kind
