@@ -86,7 +86,7 @@ def disarmed(raw: bytes, root: Node, value: str) -> bytes | None:
 
 def rewritten(source: str, *, remote_images: bool = True) -> str:
     """The page with listed elements and attributes only. Linear; never raises."""
-    out = ["<!DOCTYPE html>\n" if source.lstrip()[:9].lower() == "<!doctype" else "", '<meta charset="utf-8">']
+    out = ["<!DOCTYPE html>" if source.lstrip()[:9].lower() == "<!doctype" else "", '<meta charset="utf-8">']
     gone, depth = "", 0
     for token in tokens(source):
         if gone:

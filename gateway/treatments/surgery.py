@@ -145,6 +145,8 @@ def _split(raw: bytes, start: int, end: int, boundary: str) -> list[tuple[int, i
             if opened >= 0:
                 ranges.append((opened, _before_break(raw, at, opened)))
             opened = -1 if line != mark else (end if line_end < 0 else line_end + 1)
+            if line != mark and not ranges:
+                raise _Unsure  # a multipart without parts: some readers show its text, others nothing
             if line != mark:
                 return ranges
             if len(ranges) > MAX_PARTS:

@@ -253,3 +253,8 @@ def test_surgery_never_crashes_and_never_loses_a_byte(raw):
             for child in node.children:
                 assert node.body <= child.start
                 assert child.end <= node.end
+
+
+def test_a_multipart_without_parts_is_not_cut():
+    """Some readers show its text, others nothing: the treatment falls back."""
+    assert surgery.structure(b"Content-Type: multipart/mixed; boundary=b\r\n\r\ntext\r\n--b--\r\n") is None
