@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -34,13 +35,18 @@ async def kill_loop(folder: Path, kills: int, seed: int) -> None:
     said: list[tuple[str, str]] = []
     for _ in range(kills):
         said += await run_until_killed(folder, 2 + chance.randrange(60))
+    taken = await account(folder, said)
+    assert len(taken) >= kills, "the kills came too early to prove anything"
+
+
+async def account(folder: Path, said: Sequence[tuple[str, str]]) -> set[str]:
+    """Heals what is left, and holds it against what was said; gives the ids that were acknowledged."""
     states = await look(folder)
     log = [json.loads(line) for line in (folder / "log").read_bytes().splitlines()]
     ends = {e["msg"] for e in log if e["type"] in ("hold.deny", "message.delivered")}
     unknown = {e["msg"] for e in log if e["type"] == "message.outcome_unknown"}
     taken = {message_id for word, message_id in said if word == "taken"}
     dotted = {message_id for word, message_id in said if word == "dot"}
-    assert len(taken) >= kills, "the kills came too early to prove anything"
     assert taken <= set(states) | ends, "acknowledged and lost"
     assert {message_id for word, message_id in said if word == "ended"} <= ends, "told as ended, but not in the log"
     assert not set(states) & ends, "kept after its end"
@@ -50,6 +56,7 @@ async def kill_loop(folder: Path, kills: int, seed: int) -> None:
         "kept though the log knows nothing of it"
     )
     assert len(log) == len({e["id"] for e in log})
+    return taken
 
 
 async def test_five_kills(tmp_path):
