@@ -1,6 +1,8 @@
 """PDF: text by pdf_oxide with pdfium behind it, links, forms, attachments, active content, and QR codes on its pages."""
 
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -18,9 +20,19 @@ MAX_PICTURES = 12
 """Pictures or drawn pages in which codes are looked for: a code for people is on the first pages."""
 MAX_DRAWN = 4
 """Pages drawn whole for codes that are not pictures."""
+MAX_LOOKED = 40
+"""Pages looked at for codes, and surveyed before their text is read."""
+DRAWN_PATHS = 100
+"""Lines and areas from which a page may hold a code drawn as squares; the smallest code has some 60 of each colour."""
+MOST_TEXT = 400
+"""Characters of text beside a picture below which the page may be nothing but a code in pieces."""
 MAX_STRUCTURE = 32_000_000
 """Bytes of object streams unpacked to look for actions."""
-MAX_BOOKMARKS = 2_000
+MAX_LINKS = 20_000
+"""Links that are read as text; an index has thousands."""
+MAX_FILES = 200
+"""Embedded files that are opened."""
+MAX_BOOKMARKS = 20_000
 """Titles in the outline that are read; one page of a standard has a few."""
 _DRAW_SCALE = 1.4
 """100 dpi: a module of a code two centimetres wide is then three pixels."""
@@ -29,6 +41,7 @@ _TRIES = 24
 _NAMES = re2.compile(
     rb"/(JavaScript|JS|Launch|EmbeddedFiles?|RichMedia|XFA|SubmitForm|ImportData|GoToE|GoToR)[\s/(<\[]"
 )
+_MASK = re2.compile(rb"Mask")
 _LINKS = re2.compile(rb"/URI\s{0,4}\(([^()\\]{4,1000})\)")
 _ESCAPED = re2.compile(rb"/[A-Za-z]{0,20}#[0-9A-Fa-f]{2}[A-Za-z0-9#]{0,60}")
 _WANTED = (
@@ -49,27 +62,74 @@ _QUIET = frozenset(("XFA", "SubmitForm", "ImportData", "GoToR"))
 
 def read(data: bytes, reading: Reading) -> None:
     """Everything, each step for itself: a document whose text cannot be read may still launch a program."""
-    _structure(data, reading)
+    masks = _structure(data, reading)
     document = _open(data, reading)
     if document is None:
         return
     try:
         _bookmarks(document, reading)
-        pages = _text(data, document, reading)
+        pages = [_survey(document, number, reading) for number in range(min(len(document), MAX_LOOKED))]
+        lengths = _text(data, document, pages, reading)
         _attachments(document, reading)
-        _codes(document, pages, reading)
+        _codes(document, pages, lengths, reading, masks=masks)
     finally:
         document.close()
 
 
-def _structure(data: bytes, reading: Reading) -> None:
-    """Names of actions in the objects, packed ones included, however their letters are escaped."""
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What stands on a page, by pdfium's list of its objects."""
+
+    images: int
+    paths: int
+    textless: bool
+    """No text, form or annotation: nothing on it could be read."""
+    lone: bool
+    """One picture and nothing else at all."""
+
+    @property
+    def plain(self) -> bool:
+        """No code could be on it."""
+        return not self.images and self.paths <= DRAWN_PATHS
+
+
+def _survey(document: Any, number: int, reading: Reading) -> _Page | None:
+    """What stands on that page; None when pdfium can't say."""
+    import pypdfium2
+    import pypdfium2.raw as raw
+
+    reading.budget.tick()
+    try:
+        page = document[number]
+    except pypdfium2.PdfiumError:
+        return None
+    try:
+        kinds = [
+            raw.FPDFPageObj_GetType(raw.FPDFPage_GetObject(page.raw, at))
+            for at in range(raw.FPDFPage_CountObjects(page.raw))
+        ]
+        form = raw.FPDF_PAGEOBJ_FORM in kinds
+        textless = not form and raw.FPDF_PAGEOBJ_TEXT not in kinds and not raw.FPDFPage_GetAnnotCount(page.raw)
+        lone = textless and kinds == [raw.FPDF_PAGEOBJ_IMAGE]
+        if form:
+            kinds = [item.type for item in page.get_objects(max_depth=3)]
+    except pypdfium2.PdfiumError:
+        return None
+    finally:
+        page.close()
+    return _Page(kinds.count(raw.FPDF_PAGEOBJ_IMAGE), kinds.count(raw.FPDF_PAGEOBJ_PATH), textless, lone)
+
+
+def _structure(data: bytes, reading: Reading) -> bool:
+    """Names of actions in the objects, packed ones included, however their letters are escaped. True when pictures may have masks."""
     found: set[str] = set()
     links: list[bytes] = []
+    masks = _MASK.search(data) is not None
     for block in (data, *_object_streams(data, reading)):
         found.update(match.group(1).decode() for match in _NAMES.finditer(block))
-        escaped = (_unescaped(match.group(0)[1:]) for match in _ESCAPED.finditer(block))
+        escaped = [_unescaped(match.group(0)[1:]) for match in _ESCAPED.finditer(block)]
         found.update(name.decode() for name in escaped if name in _WANTED)
+        masks = masks or any(b"Mask" in name for name in escaped)
         links.extend(match.group(1) for match in _LINKS.finditer(block))
         reading.budget.tick()
     if "JS" in found:
@@ -77,7 +137,10 @@ def _structure(data: bytes, reading: Reading) -> None:
     for name in sorted(found - {"JS", "EmbeddedFiles"}):
         severity = Severity.LOW if name in _QUIET else _SEVERITY.get(name, Severity.MEDIUM)
         reading.note(Note(ACTIVE_PDF, f"PDF holds {name}", about=name, severity=severity))
-    reading.say("\n".join(dict.fromkeys(link.decode("latin-1") for link in links[:2_000])))
+    reading.say("\n".join(dict.fromkeys(link.decode("latin-1") for link in links[:MAX_LINKS])))
+    if len(links) > MAX_LINKS:
+        reading.limited("urls", MAX_LINKS, Severity.LOW)
+    return masks
 
 
 def _unescaped(name: bytes) -> bytes:
@@ -131,7 +194,7 @@ def _open(data: bytes, reading: Reading) -> Any:
     return None
 
 
-def _text(data: bytes, document: Any, reading: Reading) -> list[int]:
+def _text(data: bytes, document: Any, pages: Sequence[_Page | None], reading: Reading) -> list[int]:
     """Say the text; returns characters per page. pdf_oxide first (six times as fast), pdfium where that finds nothing or fails."""
     try:
         info = document.get_metadata_dict()
@@ -142,7 +205,7 @@ def _text(data: bytes, document: Any, reading: Reading) -> list[int]:
         )
     except (ValueError, UnicodeError):
         reading.budget.tick()
-    lengths = _quick_text(data, len(document), reading)
+    lengths = _quick_text(data, len(document), pages, reading)
     if sum(lengths):
         return lengths
     lengths = []
@@ -167,19 +230,26 @@ def _bookmarks(document: Any, reading: Reading) -> None:
         for entry in islice(document.get_toc(), MAX_BOOKMARKS):
             titles.append(entry.get_title())
             reading.budget.tick()
+        if len(titles) >= MAX_BOOKMARKS:
+            reading.limited("bookmarks", MAX_BOOKMARKS)
     except (pypdfium2.PdfiumError, ValueError, UnicodeError):
         reading.note(Note(UNREADABLE, "outline not read", about="pdf", severity=Severity.LOW))
     reading.say("\n".join(titles))
 
 
-def _quick_text(data: bytes, pages: int, reading: Reading) -> list[int]:
+def _quick_text(data: bytes, count: int, pages: Sequence[_Page | None], reading: Reading) -> list[int]:
+    """Text by pdf_oxide. It unpacks the pictures of a page that has no text: where both readers agree on that, it isn't asked for any."""
     import pdf_oxide
 
     lengths: list[int] = []
     try:
         document: Any = pdf_oxide.PdfDocument.from_bytes(data)
-        for number in range(min(pages, MAX_PAGES)):
+        for number in range(min(count, MAX_PAGES)):
             reading.budget.tick()
+            page = pages[number] if number < len(pages) else None
+            if page is not None and page.textless and not document.extract_spans(number):
+                lengths.append(0)
+                continue
             shown = document.extract_text(number)
             lengths.append(len(shown.strip()))
             reading.say(shown)
@@ -189,47 +259,33 @@ def _quick_text(data: bytes, pages: int, reading: Reading) -> list[int]:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
         return []
-    if pages > MAX_PAGES:
+    if count > MAX_PAGES:
         raise LimitReached("pages", MAX_PAGES)
     return lengths
 
 
 def _attachments(document: Any, reading: Reading) -> None:
-    for number in range(min(document.count_attachments(), 200)):
+    if document.count_attachments() > MAX_FILES:
+        reading.limited("entries", MAX_FILES)
+    for number in range(min(document.count_attachments(), MAX_FILES)):
         attachment = document.get_attachment(number)
         content = bytes(attachment.get_data())
         reading.budget.unpacked(len(content))
         reading.member(attachment.get_name() or f"attachment-{number}", content, "")
 
 
-def _codes(document: Any, lengths: list[int], reading: Reading) -> None:
+def _codes(
+    document: Any, pages: Sequence[_Page | None], lengths: Sequence[int], reading: Reading, *, masks: bool
+) -> None:
     """Codes in pictures; pages with little text and no picture are drawn, since a code may be drawn as squares."""
-    import pypdfium2.raw as raw
-
-    pictures = drawn = 0
-    for number in range(min(len(document), 40)):
+    looks = _Looks(masks)
+    for number, known in enumerate(pages):
+        if known is not None and known.plain:
+            continue
         reading.budget.tick()
         page = document[number]
         try:
-            kinds = [
-                item
-                for item in page.get_objects(max_depth=3)
-                if item.type in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_PATH)
-            ]
-            images = [item for item in kinds if item.type == raw.FPDF_PAGEOBJ_IMAGE]
-            paths = len(kinds) - len(images)
-            seen = False
-            for image in images:
-                if pictures < MAX_PICTURES and _worth(image):
-                    pictures += 1
-                    seen = _picture(image, reading) or seen
-            if (
-                not seen
-                and drawn < MAX_DRAWN
-                and (paths > 100 or (images and not seen and sum(lengths[number : number + 1]) < 400))
-            ):
-                drawn += 1
-                _draw(page, reading)
+            looks.at(page, known, sum(lengths[number : number + 1]), reading)
         except LimitReached:
             raise
         except Exception as error:  # a page that cannot be drawn says so and the next is tried
@@ -238,6 +294,36 @@ def _codes(document: Any, lengths: list[int], reading: Reading) -> None:
             )
         finally:
             page.close()
+
+
+@dataclass(slots=True)
+class _Looks:
+    """How much of a document has been looked at for codes. ``masks``: what pictures show may be their masks' doing."""
+
+    masks: bool
+    pictures: int = 0
+    drawn: int = 0
+
+    def at(self, page: Any, known: _Page | None, length: int, reading: Reading) -> None:
+        """Look at the pictures of a page, then at the page as a whole where a code may be put together from pieces."""
+        import pypdfium2.raw as raw
+
+        kinds = [
+            item
+            for item in page.get_objects(max_depth=3)
+            if item.type in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_PATH)
+        ]
+        images = [item for item in kinds if item.type == raw.FPDF_PAGEOBJ_IMAGE]
+        seen = whole = False
+        for image in images:
+            if self.pictures < MAX_PICTURES and _worth(image):
+                self.pictures += 1
+                seen = _picture(image, reading) or seen
+                whole = known is not None and known.lone and not self.masks  # drawn, it would show the same again
+        pieces = len(kinds) - len(images) > DRAWN_PATHS or (bool(images) and length < MOST_TEXT)
+        if pieces and not seen and not whole and self.drawn < MAX_DRAWN:
+            self.drawn += 1
+            _draw(page, reading)
 
 
 def _worth(image: Any) -> bool:

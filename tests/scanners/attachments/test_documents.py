@@ -331,6 +331,36 @@ def test_qr_codes_in_pdf_as_picture_and_as_drawing(engine: YaraEngine) -> None:
     assert CN_ID in text
 
 
+def test_a_qr_code_that_only_the_mask_of_a_black_picture_shows(engine: YaraEngine) -> None:
+    """The picture itself is black all over: such a page is drawn although nothing else is on it."""
+    code = Image.open(io.BytesIO(_qr("https://masked.test/"))).convert("L")
+    black = Image.new("RGBA", code.size, "black")
+    black.putalpha(code.point(lambda grey: 255 - grey))
+    out = io.BytesIO()
+    page = canvas.Canvas(out)
+    page.drawImage(ImageReader(black), 100, 300, 300, 300, mask="auto")
+    page.showPage()
+    page.drawImage(ImageReader(io.BytesIO(_qr("https://bare.test/"))), 100, 500, 150, 150)
+    page.showPage()
+    page.drawString(50, 700, "text after pages that have none")
+    page.save()
+    seen = look(engine, "a.pdf", out.getvalue())
+    assert "https://masked.test/" in seen.text("!qr")
+    assert "https://bare.test/" in seen.text("!qr#2")
+    assert "text after pages that have none" in seen.text()
+
+
+def test_a_qr_code_put_together_from_pictures(engine: YaraEngine) -> None:
+    code = Image.open(io.BytesIO(_qr("https://pieces.test/"))).convert("RGB")
+    half = code.height // 2
+    out = io.BytesIO()
+    page = canvas.Canvas(out)
+    page.drawImage(ImageReader(code.crop((0, 0, code.width, half))), 100, 450, 300, 150)
+    page.drawImage(ImageReader(code.crop((0, half, code.width, 2 * half))), 100, 300, 300, 150)
+    page.save()
+    assert "https://pieces.test/" in look(engine, "a.pdf", out.getvalue()).text("!qr")
+
+
 def test_qr_code_in_a_docx(engine: YaraEngine) -> None:
     document = docx.Document()
     document.add_picture(io.BytesIO(_qr("https://evil.test/x")))
