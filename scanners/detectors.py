@@ -56,8 +56,12 @@ ID_WORDS = ("身份证", "证件号", "身份证号", "公民身份", "居住证
 def _vin() -> str:
     """Seventeen characters with a letter among them: at least one, so that tables of long fractions are no candidates."""
     letter, either = "[A-HJ-NPR-Z]", "[A-HJ-NPR-Z0-9]"
-    before = [f"[0-9]{{{place}}}{letter}{either}{{{7 - place}}}[0-9X]{either}{{4}}" for place in range(8)]
-    behind = [f"[0-9]{{{place}}}{letter}{either}{{{12 - place}}}" for place in range(9, 13)]
+
+    def times(some: str, count: int) -> str:
+        return f"{some}{{{count}}}" if count else ""  # hyperscan knows no {0}
+
+    before = [f"{times('[0-9]', place)}{letter}{times(either, 7 - place)}[0-9X]{either}{{4}}" for place in range(8)]
+    behind = [f"[0-9]{{{place}}}{letter}{times(either, 12 - place)}" for place in range(9, 13)]
     return f"(?:{'|'.join([*before, f'[0-9]{{8}}X{either}{{4}}', *behind])})[0-9]{{4}}"
 
 

@@ -4,7 +4,10 @@ What DMARC says is the authentication scanner's; this one looks at what a reader
 """
 
 import contextlib
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from scanners.base import Result, Stage
@@ -40,6 +43,8 @@ CODES = (DISPLAY_NAME, LOOKALIKE, OWN_DOMAIN, REPLY_TO)
 
 MAX_ADDRESSES = 20
 """Addresses looked at in one field: From and Reply-To of real mail have one."""
+MAX_KNOWN = 2_048
+"""Domains remembered, at most 253 characters each."""
 MAX_DOMAIN = 253
 """Characters of a domain name (RFC 1035 2.3.4)."""
 
@@ -75,6 +80,8 @@ class ImpersonationScanner:
     people: tuple[str, ...] = ()
     _names: frozenset[str] = field(init=False, repr=False)
     _skeletons: Any = field(init=False, repr=False)
+    _known: Callable[[str], str] = field(init=False, repr=False, compare=False)
+    """``imitated`` of whole domains, remembered: the answer depends on the domain and on ours only."""
 
     def __post_init__(self) -> None:
         ours = tuple(domain.lower().rstrip(".") for domain in self.local_domains)
@@ -82,6 +89,7 @@ class ImpersonationScanner:
         names = frozenset(key for person in self.people if len(key := name_key(person.partition("@")[0])) >= 2)
         object.__setattr__(self, "_names", names)
         object.__setattr__(self, "_skeletons", {skeleton(domain): domain for domain in ours})
+        object.__setattr__(self, "_known", lru_cache(maxsize=MAX_KNOWN)(self._imitated))
 
     @property
     def name(self) -> str:
@@ -125,7 +133,7 @@ class ImpersonationScanner:
         if imitated:
             found.append(_found(LOOKALIKE, f"looks like {imitated}", sender.domain))
         inside = [one for one in addresses(sender.name) if one.domain]
-        if name_key(sender.name) in self._names or _swapped(sender.name) in self._names:
+        if self._names and (name_key(sender.name) in self._names or _swapped(sender.name) in self._names):
             found.append(_found(DISPLAY_NAME, "display name of a colleague", sender.domain))
         elif any(self.is_ours(one.domain) or self.imitated(one.domain) for one in inside):
             found.append(_found(DISPLAY_NAME, "display name holds an address of ours", sender.domain))
@@ -146,7 +154,10 @@ class ImpersonationScanner:
 
     def imitated(self, domain: str) -> str:
         """Our domain that ``domain`` looks like, or ``""``: same skeleton, one edit away, another ending, or a cousin word added."""
-        domain = unicode_domain(domain[:MAX_DOMAIN])
+        return self._known(domain[:MAX_DOMAIN])
+
+    def _imitated(self, domain: str) -> str:
+        domain = unicode_domain(domain)
         if not domain or self.is_ours(domain):
             return ""
         home = registered(domain)
@@ -229,6 +240,9 @@ def _swapped(name: str) -> str:
     return name_key(" ".join((*words[1:], words[0]))) if len(words) > 1 else ""
 
 
+_WORDS = re.compile('[^"<,;]+')  # a fixed pattern of one class: linear
+
+
 def addresses(text: str) -> list[Address]:
     """Addresses of a decoded field, read leniently; a field without any yields its text as a name. Linear."""
     found: list[Address] = []
@@ -250,8 +264,10 @@ def addresses(text: str) -> list[Address]:
             found += _bare("".join(name))
             name, position = ([], position + 1) if "@" in "".join(name) or found else ([*name, character], position + 1)
         else:
-            name.append(character)
-            position += 1
+            words = _WORDS.match(text, position)
+            assert words is not None  # the character is none of the four
+            name.append(words.group())
+            position = words.end()
     return found + _bare("".join(name))
 
 

@@ -7,6 +7,7 @@ and the 帐/账 variants, blanks between Han characters. A byte-level look says 
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import re2
 
@@ -47,6 +48,8 @@ _FOLDED = re.compile("[" + re.escape("".join(sorted(chr(code) for code in _FOLD 
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _ACCOUNT = re.compile("帐(?=[号户单款目务面期])")
 
+MAX_KNOWN = 64
+"""Characters of a word whose skeleton is remembered: a domain of ordinary length."""
 FEW = 12
 """Up to so many different characters are replaced one after the other: cheaper than a table walk over the text."""
 
@@ -89,7 +92,19 @@ def normalise(text: str) -> Normalised:
 
 
 def skeleton(word: str) -> str:
-    """``word`` as the eye takes it: folded, lower case, and the pairs that pass for each other made one (rn = m, 0 = o, 1 = l)."""
+    """``word`` as the eye takes it: folded, lower case, and the pairs that pass for each other made one (rn = m, 0 = o, 1 = l).
+
+    Short words are remembered: the same few domains are compared in every mail.
+    """
+    return _known_skeleton(word) if len(word) <= MAX_KNOWN else _skeleton(word)
+
+
+@lru_cache(maxsize=4096)
+def _known_skeleton(word: str) -> str:
+    return _skeleton(word)
+
+
+def _skeleton(word: str) -> str:
     folded = unicodedata.normalize("NFKD", word.translate(_FOLD)).lower()
     folded = "".join(character for character in folded if not unicodedata.combining(character))
     for pair, one in (

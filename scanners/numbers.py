@@ -128,7 +128,7 @@ def _around(data: bytes, end: int, covered: int) -> tuple[int, int]:
 def _read(data: bytes, lo: int, hi: int, heads: Heads, allowance: Allowance) -> Iterator[Number]:
     """Numbers that begin between ``lo`` and ``hi``; they may end behind it."""
     run: list[tuple[int, int]] = []
-    last = -1
+    last, digits = -1, 0
     for match in _DIGITS.finditer(data, lo, min(len(data), hi + _TAIL)):
         span = match.span()
         if last < 0 and span[0] == lo > 0 and 48 <= data[lo - 1] <= 57:
@@ -136,13 +136,15 @@ def _read(data: bytes, lo: int, hi: int, heads: Heads, allowance: Allowance) -> 
         if run and data[last : span[0]] not in _GAPS:
             if not allowance.take(len(run)):
                 return
-            yield from _of_run(data, run, hi, heads)
-            run = []
+            if digits >= MIN_DIGITS:  # prices of a table are many and too short
+                yield from _of_run(data, run, hi, heads)
+            run, digits = [], 0
         if not run and span[0] >= hi:
             return
         run.append(span)
         last = span[1]
-    if run and allowance.take(len(run)):
+        digits += last - span[0]
+    if run and allowance.take(len(run)) and digits >= MIN_DIGITS:
         yield from _of_run(data, run, hi, heads)
 
 

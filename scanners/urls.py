@@ -103,7 +103,9 @@ class UrlScanner:
         return tuple(found.values())
 
     def _link(self, found: dict[tuple[str, str], Finding], link: text.Link, path: str) -> None:
-        href = "".join(character for character in link.href[:MAX_URL] if character > " ")
+        href = link.href[:MAX_URL]
+        if " " in href or not href.isprintable():
+            href = "".join(character for character in href if character > " ")
         lower = href.lower()
         if lower.startswith(_SKIP):
             return
