@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -32,11 +31,14 @@ def run(arguments: argparse.Namespace) -> int:
     from gateway.judging import loading
     from gateway.process import lifeline, logs
     from gateway.process.decoders import DecoderError
+    from gateway.process.service_manager import ServiceManager, handed_over
     from gateway.process.supervisor import StartFailed, Supervisor
 
     log = logs.start("supervisor")
+    manager = ServiceManager(os.environ.get("NOTIFY_SOCKET", ""))
+    kept = handed_over(os.environ, os.getpid())
     try:
-        return asyncio.run(Supervisor(arguments.config, config, log, _announce).run())
+        return asyncio.run(Supervisor(arguments.config, config, log, manager, kept).run())
     except (lifeline.StateInUse, StartFailed, DecoderError, OSError) as error:
         print(f"cannot start 无法启动: {error}", file=sys.stderr)
         return 1
@@ -50,14 +52,3 @@ def metrics_folder(state: Path) -> Path:
     folder = state / "run" / "metrics"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
-
-
-def _announce(state: str) -> None:
-    """Tell systemd (Type=notify), if it asked to be told."""
-    where = os.environ.get("NOTIFY_SOCKET")
-    words = {"ready": "READY=1", "reloaded": "READY=1", "stopping": "STOPPING=1"}.get(state)
-    if not where or not words:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.connect("\0" + where[1:] if where.startswith("@") else where)
-        notify.sendall(words.encode())

@@ -10,8 +10,9 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from gateway.judging import examples, loading
 from gateway.process import lifeline, sockets
 from gateway.process.decoders import DecoderError, DecoderPool
 from gateway.process.metrics import CHILD_RESTARTS, DECODER_RESTARTS, RELOADS, UP
+from gateway.process.service_manager import ServiceManager
 from gateway.smtp import shared_limits
 
 READY_S = 60.0
@@ -61,11 +63,19 @@ class Child:
 class Supervisor:
     """The composition root of a running gateway."""
 
-    def __init__(self, path: Path, config: Config, log: logging.Logger, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        log: logging.Logger,
+        manager: ServiceManager,
+        kept: Mapping[str, Sequence[socket.socket]] | None = None,
+    ) -> None:
+        self.manager = manager
+        self.kept = kept or {}
         self.path = path
         self.config = config
         self.log = log
-        self.announce = announce
         self.run_dir = config.gateway.state_dir / "run"
         self.bound: tuple[sockets.Bound, ...] = ()
         self.workers: list[Child] = []
@@ -90,20 +100,46 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn_task(self.reload()))
         self.held = await lifeline.lock(self.config.gateway.state_dir)
         prepare_state(self.config)
-        self.bound = sockets.bind_all(self.config.listeners, self.config.gateway.workers)
+        self.bound = sockets.bind_all(self.config.listeners, self.config.gateway.workers, self.kept)
         drop_privileges(self.config.gateway.user, self.config.gateway.state_dir)
         try:
             await self._start_all()
             UP.set(1)
             for each in self.bound:
                 self.log.info("listening", extra={"fields": {"listener": each.name, "address": list(each.address)}})
-            self.announce("ready")
+            self._announce("ready")
+            self._keep_sockets(())
+            self._let_go()
             await self.stopping.wait()
         finally:
-            self.announce("stopping")
+            self._announce("stopping")
             await self._stop_all()
             os.close(self.held)
         return 0
+
+    def _announce(self, state: str) -> None:
+        with contextlib.suppress(OSError):  # mail goes without a service manager
+            self.manager.announce(state)
+
+    def _keep_sockets(self, old: Sequence[sockets.Bound]) -> None:
+        """Have the service manager hold our listening sockets, and no others: nobody would ever accept from those."""
+        try:
+            for each in old:
+                if each not in self.bound:
+                    self.manager.keep(each.name, ())
+            for each in self.bound:
+                if each not in old:
+                    self.manager.keep(each.name, [one.fileno() for one in each.sockets])
+        except OSError as error:
+            self.log.warning("sockets not kept for a restart", extra={"fields": {"error": error.strerror}})
+
+    def _let_go(self) -> None:
+        """Of sockets of the run before whose listener is no longer there."""
+        for name in set(self.kept) - {each.name for each in self.bound}:
+            for kept in self.kept[name]:
+                kept.close()
+            with contextlib.suppress(OSError):
+                self.manager.keep(name, ())
 
     # -- starting
 
@@ -296,11 +332,11 @@ class Supervisor:
                     "reload refused, the old configuration stays 新配置有误，继续使用旧配置",
                     extra={"fields": {"why": str(error)}},
                 )
-                self.announce("reload-refused")
+                self._announce("reload-refused")
                 return
             RELOADS.labels("done").inc()
             self.log.info("reloaded 已重新加载")
-            self.announce("reloaded")
+            self._announce("reloaded")
 
     async def _replace(self, config: Config) -> None:
         old_config, old_bound, old_workers = self.config, self.bound, self.workers
@@ -319,6 +355,7 @@ class Supervisor:
             self.config, self.bound = old_config, old_bound
             raise
         self.workers = new
+        self._keep_sockets(old_bound)
         await self._stop(old_workers)
         for each in old_bound:
             if each not in self.bound:

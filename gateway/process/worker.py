@@ -43,7 +43,7 @@ SWITCH_S = 0.0005
 """Longest turn of a thread while the loop waits for the interpreter: large mail is read in threads, and small mail beside it has about
 eight turns of the loop, each of which would wait for 5 ms by default."""
 STOP_S = 20.0
-"""Messages whose data has ended are finished within this; with the seconds given to those before it, below the supervisor's own patience."""
+"""Messages whose data has ended are finished within this; with the seconds given to those before it, below the supervisor's patience."""
 
 
 SESSIONS_S = 5.0

@@ -14,7 +14,9 @@ BATCHES, BATCH = 40, 9
 def main(folder: str) -> int:
     log = open_log(Path(folder))
     for number in range(BATCHES):
-        numbers = range(log.size, log.size + BATCH)  # an event's number is its index, also behind a batch that was refused
+        numbers = range(
+            log.size, log.size + BATCH
+        )  # an event's number is its index, also behind a batch that was refused
         try:
             log.append([entry(item, 400) for item in numbers])
         except JournalFailed:

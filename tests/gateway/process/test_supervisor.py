@@ -12,6 +12,7 @@ from gateway import config as configuration
 from gateway.process import lifeline, supervisor
 from gateway.process.console import ready
 from gateway.process.lifeline import StateInUse
+from gateway.process.service_manager import ServiceManager
 from gateway.process.supervisor import Child, StartFailed, Supervisor
 
 PATIENCE_S = 20.0
@@ -26,7 +27,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     )
     config = configuration.load(path)
     (config.gateway.state_dir / "run").mkdir(parents=True)
-    made = Supervisor(path, config, logging.getLogger("tests.supervisor"), lambda state: None)
+    made = Supervisor(path, config, logging.getLogger("tests.supervisor"), ServiceManager())
     made.held = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     return made
 
