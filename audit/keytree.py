@@ -1,6 +1,6 @@
 """Key trees whose leaves can be erased (puncturable GGM PRF): each node gives its two children, none gives its parent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -34,6 +34,18 @@ def walk(secret: bytes, path: int, steps: int) -> bytes:
     for shift in range(steps - 1, -1, -1):
         secret = sha256(secret + (b"\1" if path >> shift & 1 else b"\0")).digest()
     return secret
+
+
+def leaves(secret: bytes, steps: int) -> Iterator[bytes]:
+    """The secrets of all leaves ``steps`` below, from the left: two hashes a leaf where ``walk`` takes ``steps``."""
+    waiting = [(secret, steps)]
+    while waiting:
+        secret, steps = waiting.pop()
+        while steps:
+            steps -= 1
+            waiting.append((sha256(secret + b"\1").digest(), steps))
+            secret = sha256(secret + b"\0").digest()
+        yield secret
 
 
 class KeyTree:

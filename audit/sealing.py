@@ -9,12 +9,16 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import pybase64
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.event import Event, Place
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as HASH
 
 NONCE = bytes(12)
 """Fixed: each slot key encrypts one text, because the event's id is part of what it is derived from."""
@@ -83,20 +87,6 @@ def _hidden_leaf(key: bytes, aad: bytes, leaf: bytes) -> bytes:
     return (int.from_bytes(leaf, "big") ^ int.from_bytes(pad, "big")).to_bytes(8, "big")
 
 
-def seal_slot(
-    origin: str, event_id: str, name: str, text: str, key: bytes, subject: SubjectKey | None
-) -> tuple[str, ...]:
-    """``ct:`` ciphertext, ``cm:`` key commitment and, for a person's slot, ``su:`` the hidden subject leaf."""
-    aad = _aad(origin, event_id, name)
-    slot = _slot_key(key, subject.key if subject else NO_SUBJECT, aad)
-    sealed = AESGCM(derive(slot, b"enc")).encrypt(NONCE, text.encode("utf-8", "backslashreplace"), None)
-    encode = pybase64.b64encode_as_string
-    result = ("ct:" + encode(sealed), "cm:" + encode(derive(slot, b"commit")))
-    if subject is None:
-        return result
-    return (*result, "su:" + encode(_hidden_leaf(key, aad, subject.leaf.to_bytes(8, "big"))))
-
-
 def subject_leaf(origin: str, event_id: str, name: str, slot: Sequence[str], key: bytes) -> int | None:
     """The subject leaf a slot needs besides the message's key; None when it needs none. Raises SlotError."""
     if len(slot) < 3:
@@ -132,18 +122,36 @@ def _field(slot: Sequence[str], number: int, prefix: str) -> bytes:
 
 
 def seal(event: Event, origin: str, key: MessageKey) -> dict[str, tuple[str, ...]]:
-    """All sealed slots of an event. Raises KeyError for a person whose key is not in ``key``."""
-    return {
-        name: seal_slot(
-            origin,
-            event.id,
-            name,
-            secret.text,
-            key.key,
-            key.subjects[subject_of(secret.subject_address)] if secret.subject_address else None,
-        )
-        for name, secret in event.sealed.items()
-    }
+    """All sealed slots of an event. Raises KeyError for a person whose key is not in ``key``.
+
+    A slot is ``ct:`` ciphertext, ``cm:`` key commitment and, where it is about a person, ``su:`` the hidden subject leaf. Most slots are about nobody, so the two hash states of their common key are made once; the two of a slot's own key serve twice.
+    """
+    inner, outer = _states(key.key + NO_SUBJECT)
+    before = f"{origin}\0{event.id}\0".encode("utf-8", "backslashreplace")
+    encode = pybase64.b64encode_as_string
+    slots: dict[str, tuple[str, ...]] = {}
+    for name, secret in event.sealed.items():
+        aad = before + name.encode("utf-8", "backslashreplace")
+        subject = key.subjects[subject_of(secret.subject_address)] if secret.subject_address else None
+        first, last = _states(key.key + subject.key) if subject else (inner.copy(), outer.copy())
+        first.update(b"slot\0" + aad)
+        last.update(first.digest())
+        own = last.digest().ljust(64, b"\0")
+        ipad, opad = own.translate(_INNER), own.translate(_OUTER)
+        sealing = AESGCM(sha256(opad + sha256(ipad + b"enc").digest()).digest())
+        sealed = "ct:" + encode(sealing.encrypt(NONCE, secret.text.encode("utf-8", "backslashreplace"), None))
+        committed = "cm:" + encode(sha256(opad + sha256(ipad + b"commit").digest()).digest())
+        if subject is None:
+            slots[name] = (sealed, committed)
+        else:
+            hidden = _hidden_leaf(key.key, aad, subject.leaf.to_bytes(8, "big"))
+            slots[name] = (sealed, committed, "su:" + encode(hidden))
+    return slots
+
+
+def _states(key: bytes) -> "tuple[HASH, HASH]":
+    """The two hashes of an HMAC under 64 bytes of key, begun."""
+    return sha256(key.translate(_INNER)), sha256(key.translate(_OUTER))
 
 
 def commitments(event: Event, key: MessageKey) -> dict[str, str]:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Protocol
 
 from audit.event import Event, derived_id
@@ -89,13 +90,17 @@ class Pipeline:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.local = frozenset(domain.lower() for domain in parts.config.gateway.local_domains)
+        self._bytes_of = cache(metrics.BYTES.labels)
+        self._messages_of = cache(metrics.MESSAGES.labels)
+        self._matches_of = cache(metrics.RULE_MATCHES.labels)
+        self._hops_of = cache(metrics.NEXT_HOP.labels)
         self.trusted = tuple(ipaddress.ip_network(each, strict=False) for each in parts.config.gateway.trusted_hops)
 
     async def receive(self, envelope: Envelope, raw: bytes) -> Reply:
         """Judge one message and do what was decided. Never raises for what mail, log or next hop may do."""
         began = self.parts.clock()
         direction = envelope.direction.value
-        metrics.BYTES.labels(direction).inc(len(raw))
+        self._bytes_of(direction).inc(len(raw))
         try:
             reply, outcome = await self._receive(envelope, raw, began)
         except RecorderFull:
@@ -110,7 +115,7 @@ class Pipeline:
                 Reply(451, "4.3.0", f"cannot be recorded now, try again later [{envelope.id}]"),
                 "unrecorded",
             )
-        metrics.MESSAGES.labels(direction, outcome).inc()
+        self._messages_of(direction, outcome).inc()
         return reply
 
     async def _receive(self, envelope: Envelope, raw: bytes, began: float) -> tuple[Reply, str]:
@@ -154,7 +159,7 @@ class Pipeline:
     def _count(self, message: Message, judged: Judged, chosen: Plan) -> None:
         """Rules that matched, scanners that failed, and what a DMARC report will say of this message."""
         for rule in judged.words:
-            metrics.RULE_MATCHES.labels(rule).inc()
+            self._matches_of(rule).inc()
         for finding in judged.scanned.findings:
             if finding.code == FAILED.code:
                 metrics.SCANNER_FAILURES.labels(finding.about).inc()
@@ -212,7 +217,7 @@ class Pipeline:
         hop = parts.hops(share.route)
         sent = await parts.pool.send(hop, outgoing, [head, *pieces], deadline=deadline, before_dot=late.before_dot)
         kind = outcome_kind(sent)
-        metrics.NEXT_HOP.labels(kind).inc()
+        self._hops_of(kind).inc()
         done = events.outcome(
             decided,
             derived_id(decided.id, "outcome"),

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from audit.event import Place
-from audit.keytree import walk
+from audit.keytree import leaves
 from audit.sealing import MessageKey, SubjectKey, subject_of
 from gateway.recording.keeper_protocol import MAX_ADDRESSES, Base, Lease, LeaseRequest, SubjectKeys, Subjects
 
@@ -30,7 +30,7 @@ class Range:
 
     place: Place
     bits: int
-    secret: bytes = field(repr=False)
+    keys: Iterator[bytes] = field(repr=False)
     until: float
     used: int = 0
 
@@ -53,7 +53,7 @@ class WorkerKeys:
         leaf = lease.place.leaf + lease.used
         lease.used += 1
         place = Place(lease.place.retention, lease.place.month, leaf)
-        key = walk(lease.secret, leaf, lease.bits)
+        key = next(lease.keys)
         return MessageKey(place, key, await self.subjects(place.month, addresses))
 
     async def _renew(self) -> Range:
@@ -73,7 +73,7 @@ class WorkerKeys:
     async def _new_lease(self) -> Range:
         got = await self._ask(lambda number: LeaseRequest(number, self._retention), Lease)
         place = Place(got.retention, got.month, got.base)
-        self._lease = Range(place, got.bits, got.secret, self._clock() + got.valid_s)
+        self._lease = Range(place, got.bits, leaves(got.secret, got.bits), self._clock() + got.valid_s)
         return self._lease
 
     async def subjects(self, month: str, addresses: Sequence[str]) -> dict[str, SubjectKey]:

@@ -77,6 +77,8 @@ class Wire(asyncio.Protocol):
         self._reader = AnswerReader()
         self._lost: Lost | None = None
         self._waiter: asyncio.Future[bool] | None = None
+        self._until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._paused = False
 
     # --- asyncio.Protocol
@@ -249,13 +251,29 @@ class Wire(asyncio.Protocol):
             raise Lost(f"{why}: no time left", "4.4.1", phase=phase, ours=True)
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
-        timer = loop.call_later(wait_s, self._wake, False)
+        self._until = loop.time() + wait_s
+        if self._timer is None or self._timer.when() > self._until:
+            self._set_timer(loop)
         try:
             if not await waiter:
                 raise Lost(f"{why} in {wait_s:.0f} s", phase=phase, ours=wait_s < BLAME_S)
         finally:
             self._waiter = None
-            timer.cancel()
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer outlives the waits of many messages, which nearly all end early: most waits set none."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._until, self._time_over, loop)
+
+    def _time_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if loop.time() < self._until:
+            self._set_timer(loop)
+        else:
+            self._wake(False)
 
     def _wake(self, happened: bool = True) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -264,6 +282,9 @@ class Wire(asyncio.Protocol):
     def _fail(self, lost: Lost) -> None:
         if self._lost is None:
             self._lost = lost
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._wake()
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.keytree import Erased, KeyTree, walk
+from audit.keytree import Erased, KeyTree, leaves, walk
 
 ROOT = bytes(32)
 
@@ -38,3 +38,8 @@ def test_keys_differ() -> None:
     tree = KeyTree.fresh(10, ROOT)
     assert len({tree.key(leaf) for leaf in range(1024)}) == 1024
     assert walk(tree.at(2, 3), 1023, 8) == tree.key(1023)
+
+
+def test_leaves_in_order_are_those_that_a_walk_finds() -> None:
+    assert list(leaves(ROOT, 0)) == [ROOT]
+    assert list(leaves(ROOT, 5)) == [walk(ROOT, path, 5) for path in range(32)]

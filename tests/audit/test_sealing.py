@@ -3,18 +3,27 @@
 import hashlib
 import hmac
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import sealing
-from audit.event import Place
+from audit.event import Place, Secret
 from audit.sealing import MessageKey, SlotError, SubjectKey
 from tests.audit.events import ORIGIN, decided
 
 KEY = hashlib.sha256(b"message").digest()
 SUBJECT = SubjectKey(hashlib.sha256(b"person").digest(), 0x0123456789ABCDEF)
+
+
+def slot_of(event_id: str, name: str, text: str, subject: SubjectKey | None = None) -> tuple[str, ...]:
+    """One slot, sealed beside another."""
+    person = "zhang@corp.test" if subject else ""
+    sealed = {"ip": Secret("192.0.2.1"), name: Secret(text, person)}
+    key = MessageKey(Place("smtp", "2026-11", 1), KEY, {person: subject} if subject else {})
+    return sealing.seal(replace(decided(), id=event_id, sealed=sealed), ORIGIN, key)[name]
 
 
 @given(st.binary(max_size=64), st.binary())
@@ -24,7 +33,7 @@ def test_derive_is_hmac(key: bytes, purpose: bytes) -> None:
 
 @given(st.text(), st.booleans())
 def test_a_slot_opens_to_what_was_sealed(text: str, person: bool) -> None:
-    slot = sealing.seal_slot(ORIGIN, "E1", "from", text, KEY, SUBJECT if person else None)
+    slot = slot_of("E1", "from", text, SUBJECT if person else None)
     assert sealing.subject_leaf(ORIGIN, "E1", "from", slot, KEY) == (SUBJECT.leaf if person else None)
     opened, secret = sealing.open_slot(ORIGIN, "E1", "from", slot, KEY, SUBJECT.key if person else None)
     assert opened == text
@@ -32,12 +41,12 @@ def test_a_slot_opens_to_what_was_sealed(text: str, person: bool) -> None:
 
 
 def test_surrogates_do_not_stop_an_event() -> None:
-    slot = sealing.seal_slot(ORIGIN, "E1", "from", "a\udcff", KEY, None)
+    slot = slot_of("E1", "from", "a\udcff")
     assert sealing.open_slot(ORIGIN, "E1", "from", slot, KEY, None)[0] == "a\\udcff"
 
 
 def test_nothing_else_opens_it() -> None:
-    slot = sealing.seal_slot(ORIGIN, "E1", "from", "zhang@corp.test", KEY, SUBJECT)
+    slot = slot_of("E1", "from", "zhang@corp.test", SUBJECT)
     right = (ORIGIN, "E1", "from", slot, KEY, SUBJECT.key)
     wrong = ("other", "E2", "to0", (slot[0], slot[1].replace("cm:", "cm:AA"), slot[2]), bytes(32), bytes(32))
     for place in range(6):
@@ -50,7 +59,7 @@ def test_nothing_else_opens_it() -> None:
 
 def test_equal_texts_can_not_be_told_equal() -> None:
     places = itertools.product(("E1", "E2"), ("from", "to0"))
-    slots = [sealing.seal_slot(ORIGIN, event, name, "same", KEY, SUBJECT) for event, name in places]
+    slots = [slot_of(event, name, "same", SUBJECT) for event, name in places]
     assert len({part for slot in slots for part in slot}) == 12
 
 
