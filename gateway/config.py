@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -155,6 +156,16 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """Where deliveries in custody are kept. The bytes of mail and the log stay in state_dir."""
+
+    url: str = ""
+    """postgresql://user@host/database, without a password; empty: SQLite in state_dir. A database belongs to one gateway."""
+    password_file: Path | None = None
+    """File with the database password, mode 0600; none: the server knows us by socket, certificate or .pgpass."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policies:
     """Rules of your own."""
 
@@ -228,6 +239,7 @@ class Config:
     routes: tuple[Route, ...] = ()
     limits: Limits = field(default_factory=Limits)
     queue: Queue = field(default_factory=Queue)
+    store: Store = field(default_factory=Store)
     policies: Policies = field(default_factory=Policies)
     console: Console = field(default_factory=Console)
     auth: Auth = field(default_factory=Auth)
@@ -257,6 +269,7 @@ _TABLES: Mapping[str, tuple[str, type[Any]]] = {
     "dns": ("dns", Dns),
     "limits": ("limits", Limits),
     "queue": ("queue", Queue),
+    "store": ("store", Store),
     "policies": ("policies", Policies),
     "console": ("console", Console),
     "auth": ("auth", Auth),
@@ -493,8 +506,26 @@ def _consistency(config: Config) -> Iterator[str]:
         yield f"queue.retry: {error}"
     if not 1 <= config.queue.hold_days <= 3650 or not 1 <= config.queue.id_days <= 3650:
         yield "queue.hold_days and queue.id_days must be 1 to 3650 须为 1 到 3650 天"
+    yield from _store(config.store)
     if config.dkim.domain and (not config.dkim.selector or not config.dkim.key_file):
         yield "dkim.domain needs dkim.selector and dkim.key_file 需同时设置"
+
+
+def _store(store: Store) -> Iterator[str]:
+    if not store.url:
+        if store.password_file:
+            yield "store.password_file without store.url: name the database, or remove it 只设置了口令文件，缺少 store.url"
+        return
+    try:
+        split = urlsplit(store.url)
+        password, scheme, database = split.password, split.scheme, split.path.strip("/")
+    except ValueError:
+        password, scheme, database = None, "", ""
+    if password or "password" in parse_qs(split.query if scheme else ""):
+        # Never quoted: what stands in an error is read by others.
+        yield "store.url must not hold the password: write it into a file of mode 0600, named by store.password_file 口令不可写在 URL 中"
+    if scheme not in ("postgresql", "postgresql+psycopg") or not database or "/" in database:
+        yield "store.url must be written postgresql://USER@HOST/DATABASE; empty is SQLite in state_dir 应写作此形式，留空为 SQLite"
 
 
 def _listener(listener: Listener) -> Iterator[str]:

@@ -223,7 +223,10 @@ def commands() -> list[str]:
     return sorted(path.stem for path in (ROOT / "gateway" / "commands").glob("*.py") if path.stem != "__init__")
 
 
-PARTS_OF_COMMANDS = {"replay": "a verb of `sealgate policy`, in a file of its own"}
+PARTS_OF_COMMANDS = {
+    "deliveries": "what `sealgate held` and `sealgate queue` have in common",
+    "replay": "a verb of `sealgate policy`, in a file of its own",
+}
 
 
 def test_every_command_is_listed_once() -> None:

@@ -13,13 +13,13 @@ from gateway.config import Config
 from gateway.custody import listing
 from gateway.custody.custody import Busy, CustodyUnavailable
 from gateway.custody.delivery import Delivery, IllegalMove
-from gateway.custody.desk import open_store
 from gateway.custody.people import Refused
 from gateway.custody.release import Gone
 from gateway.judging.loading import JudgeError
 from gateway.recording.recorder import RecorderUnavailable
 from gateway.recording.seen import findings
 from gateway.store.errors import StoreDamaged, StoreUnavailable
+from gateway.store.opening import open_store
 from gateway.store.protocol import MAX_PAGE, Filter, Store
 
 MAX_CODE_LINE = 64

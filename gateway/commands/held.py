@@ -30,7 +30,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         description="What waits for an answer. A release is judged again; new reasons ask anew.\n"
         "查看并审批被扣留的邮件。放行时重新扫描与裁决，出现新的原因须再次审批。",
         epilog="examples 示例:\n  sealgate held list --rule outbound-company-words\n"
-        "  sealgate held list --json | jq -r .message\n"
+        "  sealgate held list --json\n"
         "  sealgate held show 01KAMZ3W8Q0000000000000M01\n"
         "  sealgate held release 01KAMZ3W8Q0000000000000M01 --operator wang.fang\n"
         "  sealgate held release 01KAMZ3W8Q0000000000000M01 01KAMZ3W8Q0000000000000M02 --operator wang.fang\n"

@@ -30,8 +30,7 @@ from gateway.recording.recorder import Recorder, SocketRecorder
 from gateway.routes import Routes
 from gateway.smtp.pool import Pool
 from gateway.store.blobs import FolderBlobs
-from gateway.store.database import SqlStore
-from gateway.store.opening import open_in
+from gateway.store.opening import open_store
 from gateway.treatments import banner
 from gateway.treatments.sign import Signer, load_signer
 from policies.facts import domain_of
@@ -134,11 +133,6 @@ async def open_desk(config: Config, name: str) -> AsyncIterator[Desk]:
         people = People(config.operators, config.groups, store, recorder, clock=now, ids=ids)
         memory = await stack.enter_async_context(open_memory(config, now, logging.getLogger(name)))
         yield Desk(config, custody, recorder, owner, people, notices, routes, memory)
-
-
-async def open_store(config: Config) -> SqlStore:
-    """The store alone: enough to look. Raises StoreUnavailable."""
-    return await open_in(config.gateway.state_dir)
 
 
 @contextlib.asynccontextmanager

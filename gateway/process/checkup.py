@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import ctypes
+import os
 import shutil
 import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
@@ -20,15 +19,16 @@ from audit.log import RESERVE_BYTES
 from gateway.config import Config, Listener, Route
 from gateway.custody.delivery import State
 from gateway.judging import examples, loading
-from gateway.process import lifeline
+from gateway.process import lifeline, surroundings
+from gateway.process.check import Check, Health
 from gateway.process.decoders import DecoderError
 from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
 from gateway.recording.keeper_protocol import Head, HeadRequest
 from gateway.smtp import nexthop
 from gateway.smtp.nexthop import NextHop, Scheme
 from gateway.smtp.server import server_context
-from gateway.store.errors import StoreUnavailable
-from gateway.store.opening import open_in
+from gateway.store import opening
+from gateway.store.errors import StoreDamaged, StoreUnavailable
 
 PROBE_S = 5.0
 """For one answer of a port or a socket."""
@@ -45,27 +45,10 @@ DRIFT = 0.05
 """Share by which wall clock and monotonic clock may differ over a sample; a clock that is being stepped differs by far more."""
 MAX_LINES = 100
 """Lines of an EHLO answer."""
+NAMES = "get one for that name, or set gateway.hostname to a name it has 换用含该名称的证书，或修改 hostname"
+NO_TLS = 'turn STARTTLS on there, or set tls = "opportunistic" 请在下一跳启用 STARTTLS，或放宽 tls'
 _TIMEX_BYTES = 512
 _TIME_ERROR = 5
-
-
-class Health(StrEnum):
-    """How a check came out."""
-
-    GOOD = "good"
-    REMARK = "remark"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at, in both languages; ``advice`` says what to do."""
-
-    subject: str
-    health: Health
-    zh: str
-    en: str
-    advice: str = ""
 
 
 async def examine(config: Config) -> list[Check]:
@@ -76,13 +59,27 @@ async def examine(config: Config) -> list[Check]:
         checks.append(await check_listener(config, listener, serving=bool(serving)))
         if listener.tls.cert_file:
             checks.append(check_certificate(config, listener, datetime.now(UTC)))
-    checks += [await check_clock(), check_disk(config, shutil.disk_usage)]
+    checks += [
+        await check_clock(),
+        surroundings.check_times(config, datetime.now(UTC)),
+        surroundings.check_state(config, os.geteuid()),
+        check_disk(config, shutil.disk_usage),
+        surroundings.check_descriptors(config),
+    ]
+    if config.store.url:
+        checks.append(await check_store(config))
     if serving:
         checks += [check_keeper(config), await check_decoders(config), await check_queue(config)]
         checks += check_trouble(config)
     else:
         checks.append(
-            Check("processes 进程", Health.REMARK, "网关未运行", "the gateway is not running", "sealgate serve")
+            Check(
+                "processes 进程",
+                Health.REMARK,
+                "网关未运行",
+                "the gateway is not running",
+                "start it 启动: sealgate serve",
+            )
         )
     checks.append(await asyncio.to_thread(check_log, config))
     if config.clamav.address:
@@ -97,9 +94,21 @@ async def check_rules(config: Config) -> Check:
     try:
         version = await examples.check(config)
     except loading.JudgeError as error:
-        return Check(subject, Health.WRONG, "规则有误", str(error).splitlines()[0], "sealgate check 查看全部问题")
+        return Check(
+            subject,
+            Health.WRONG,
+            "规则有误",
+            str(error).splitlines()[0],
+            "sealgate check lists them all 用 sealgate check 查看全部问题",
+        )
     except DecoderError as error:
-        return Check(subject, Health.WRONG, "解码进程无法启动", str(error), "")
+        return Check(
+            subject,
+            Health.WRONG,
+            "解码进程无法启动",
+            str(error),
+            "reinstall from requirements.lock 请按 requirements.lock 重装",
+        )
     return Check(subject, Health.GOOD, "规则与示例一致", f"every example comes out, judge {version}")
 
 
@@ -109,7 +118,13 @@ async def check_listener(config: Config, listener: Listener, *, serving: bool) -
     host, _, number = listener.bind.rpartition(":")
     host, port = host.strip("[]"), int(number)
     if port == 0:
-        return Check(subject, Health.REMARK, "端口由系统选择", "the system picks the port", "set a port in bind")
+        return Check(
+            subject,
+            Health.REMARK,
+            "端口由系统选择",
+            "the system picks the port",
+            "set a port in bind 请在 bind 中写明端口",
+        )
     if serving:
         try:
             said = await _greeting(host, port, silent=listener.proxy_protocol or listener.tls.mode == "implicit")
@@ -117,7 +132,13 @@ async def check_listener(config: Config, listener: Listener, *, serving: bool) -
             why = f"{listener.bind} does not answer ({type(error).__name__})"
             return Check(subject, Health.WRONG, "端口无应答", why, "see the log of the gateway 查看网关日志")
         if said and not said.startswith("220"):
-            return Check(subject, Health.WRONG, "应答不是 220", f"{listener.bind}: {said}", "is it another server?")
+            return Check(
+                subject,
+                Health.WRONG,
+                "应答不是 220",
+                f"{listener.bind}: {said}",
+                "is it another server? ss -ltnp says which 是否被其他程序占用",
+            )
         return Check(subject, Health.GOOD, "端口正常应答", f"{listener.bind} answers")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -126,7 +147,9 @@ async def check_listener(config: Config, listener: Listener, *, serving: bool) -
             probe.bind((host, port))
         except OSError as error:
             advice = (
-                "start as root and set gateway.user 以 root 启动并设置 user" if port < 1024 else "who has it: ss -ltnp"
+                "start as root and set gateway.user 以 root 启动并设置 user"
+                if port < 1024
+                else "who has it: ss -ltnp; end that or change bind 查看占用者，停止它或修改 bind"
             )
             return Check(subject, Health.WRONG, "端口不可用", f"{listener.bind}: {error.strerror}", advice)
     return Check(subject, Health.GOOD, "端口可用", f"{listener.bind} is free")
@@ -149,16 +172,39 @@ def check_certificate(config: Config, listener: Listener, now: datetime) -> Chec
         server_context(listener.tls)
         found = x509.load_pem_x509_certificates(listener.tls.cert_file.read_bytes())[0]
     except (OSError, ValueError, ssl.SSLError) as error:
-        return Check(subject, Health.WRONG, "证书或私钥不可用", f"{listener.tls.cert_file}: {error}", "")
+        return Check(
+            subject, Health.WRONG, "证书或私钥不可用", f"{listener.tls.cert_file}: {error}", _key_advice(error)
+        )
     left = found.not_valid_after_utc - now
     if left < timedelta(0) or found.not_valid_before_utc > now:
         until = found.not_valid_after_utc.date()
-        return Check(subject, Health.WRONG, "证书不在有效期内", f"not valid now (until {until})", "renew it 请更新证书")
+        return Check(
+            subject,
+            Health.WRONG,
+            "证书不在有效期内",
+            f"not valid now (until {until})",
+            "renew it, then SIGHUP 请更新证书并重新加载",
+        )
     if left < timedelta(days=EXPIRY_DAYS):
-        return Check(subject, Health.REMARK, f"证书 {left.days} 天后到期", f"expires in {left.days} days", "renew it")
+        return Check(
+            subject,
+            Health.REMARK,
+            f"证书 {left.days} 天后到期",
+            f"expires in {left.days} days",
+            "renew it now, then SIGHUP 请更新证书并重新加载",
+        )
     if not _bears(found, config.gateway.hostname):
-        return Check(subject, Health.REMARK, "证书不含本机名", f"does not name {config.gateway.hostname}", "")
+        return Check(subject, Health.REMARK, "证书不含本机名", f"does not name {config.gateway.hostname}", NAMES)
     return Check(subject, Health.GOOD, f"证书有效，剩余 {left.days} 天", f"valid, {left.days} days left")
+
+
+def _key_advice(error: Exception) -> str:
+    """What to do about a certificate that can't be used."""
+    if isinstance(error, PermissionError):
+        return "let the gateway's user read certificate and key: chgrp sealgate, chmod 0640 请授予网关用户读权限"
+    if isinstance(error, FileNotFoundError):
+        return "correct cert_file and key_file in the listener's tls 请检查 tls 中的文件路径"
+    return "both in PEM, the key of this certificate, without a passphrase? 须为 PEM，私钥与证书配对且无口令"
 
 
 def _bears(found: x509.Certificate, hostname: str) -> bool:
@@ -177,12 +223,20 @@ async def check_clock() -> Check:
     moved = (time.time() - wall) / (time.monotonic() - steady)
     if abs(moved - 1) > DRIFT:
         return Check(
-            "clock 时钟", Health.WRONG, "系统时间正在跳变", f"runs at {moved:.2f} times its speed", "look at NTP"
+            "clock 时钟",
+            Health.WRONG,
+            "系统时间正在跳变",
+            f"runs at {moved:.2f} times its speed",
+            "look at NTP (chronyc tracking) and the hypervisor 检查 NTP 与虚拟化时钟",
         )
     synchronised = ntp_synchronised()
     if synchronised is None:
         return Check(
-            "clock 时钟", Health.REMARK, "走时正常，是否校准未知", "steady; whether NTP keeps it is unknown here", ""
+            "clock 时钟",
+            Health.REMARK,
+            "走时正常，是否校准未知",
+            "steady; whether NTP keeps it is unknown here",
+            "check: chronyc tracking 请自行确认 NTP",
         )
     if not synchronised:
         advice = "turn on NTP (chrony, systemd-timesyncd): the log's times rest on it 请启用时间同步"
@@ -219,9 +273,17 @@ def check_keeper(config: Config) -> Check:
         with KeeperClient(config.gateway.state_dir / "run" / "keeper.sock") as keeper:
             head = keeper.ask(HeadRequest(1), Head)
     except KeeperUnavailable as error:
-        return Check("keeper 审计进程", Health.WRONG, "无应答", str(error), "sealgate audit verify")
+        return Check(
+            "keeper 审计进程",
+            Health.WRONG,
+            "无应答",
+            str(error),
+            "see the gateway's log, then: sealgate audit verify 查看网关日志并校验审计日志",
+        )
     if not head.room:
-        return Check("keeper 审计进程", Health.WRONG, "磁盘保留空间已用尽", "no room for new mail", "free disk space")
+        return Check(
+            "keeper 审计进程", Health.WRONG, "磁盘保留空间已用尽", "no room for new mail", "free disk space 请清理磁盘"
+        )
     return Check(
         "keeper 审计进程", Health.GOOD, "正常", f"{head.size} events, {head.size - head.published} to be published"
     )
@@ -235,24 +297,56 @@ async def check_decoders(config: Config) -> Check:
             _, writer = await asyncio.open_unix_connection(path)
             writer.transport.abort()
     except (OSError, TimeoutError) as error:
-        return Check("decoders 解码进程", Health.WRONG, "无应答", type(error).__name__, "see the gateway's log")
+        return Check(
+            "decoders 解码进程", Health.WRONG, "无应答", type(error).__name__, "see the gateway's log 查看网关日志"
+        )
     return Check("decoders 解码进程", Health.GOOD, "正常", "take jobs")
+
+
+async def check_store(config: Config) -> Check:
+    """The database answers, is ours, and nothing was left in the one before it."""
+    subject = "store 存储"
+    try:
+        waiting = await opening.left_behind(config)
+        store = await opening.open_store(config)
+        await store.close()
+    except (StoreUnavailable, StoreDamaged) as error:
+        return Check(subject, Health.WRONG, "数据库不可用", str(error), "see [store] 检查 [store] 与数据库服务")
+    if waiting:
+        advice = "run without [store] url until they are gone 先去掉 url 运行至处理完毕"
+        return Check(
+            subject, Health.WRONG, f"{waiting} 个投递仍在 SQLite 中", f"{waiting} still wait in state.db", advice
+        )
+    if opening.in_the_clear(config):
+        advice = "add ?sslmode=verify-full to [store] url 在 url 后加此参数"
+        return Check(subject, Health.REMARK, "数据库连接可能未加密", "the connection may not be encrypted", advice)
+    return Check(subject, Health.GOOD, "PostgreSQL 正常", "PostgreSQL answers")
 
 
 async def check_queue(config: Config) -> Check:
     """Nothing has been due for long: that is how a queue shows that it works."""
     try:
-        store = await open_in(config.gateway.state_dir)
+        store = await opening.open_store(config)
         try:
             due, counts = await store.next_due({State.QUEUED}), await store.counts()
         finally:
             await store.close()
     except StoreUnavailable as error:
-        return Check("queue 队列", Health.WRONG, "存储不可用", str(error), "")
+        return Check(
+            "queue 队列",
+            Health.WRONG,
+            "存储不可用",
+            str(error),
+            "is the disk full, the folder ours? 检查磁盘与目录权限",
+        )
     waiting = sum(count for state, count in counts.items() if state is State.QUEUED)
     if due is not None and datetime.now(UTC) - due > LATE:
         return Check(
-            "queue 队列", Health.WRONG, "到期邮件未被处理", f"mail is due since {due:%Y-%m-%d %H:%M}Z", "see the log"
+            "queue 队列",
+            Health.WRONG,
+            "到期邮件未被处理",
+            f"mail is due since {due:%Y-%m-%d %H:%M}Z",
+            "see the gateway's log for role queue 查看网关日志中的 queue",
         )
     return Check("queue 队列", Health.GOOD, f"排队 {waiting} 封", f"{waiting} waiting, none late")
 
@@ -272,17 +366,27 @@ def check_log(config: Config) -> Check:
     """The audit log is whole; verified here and now unless it is too large for that."""
     folder, subject = config.gateway.state_dir / "audit", "audit log 审计日志"
     if not (folder / "checkpoint").exists():
-        return Check(subject, Health.REMARK, "尚无日志", "no log yet", "")
+        return Check(subject, Health.REMARK, "尚无日志", "no log yet", "it begins with the first start 首次启动后产生")
     size = sum(path.stat().st_size for path in (folder / "tile").rglob("*") if path.is_file())
     if size > SMALL_LOG:
         return Check(
-            subject, Health.REMARK, "日志较大，未在此校验", "too large to verify by the way", "sealgate audit verify"
+            subject,
+            Health.REMARK,
+            "日志较大，未在此校验",
+            "too large to verify by the way",
+            "run: sealgate audit verify 请运行该命令",
         )
     found = verify.verify(folder)
     if found.mismatches:  # a live writer may have moved on during the pass
         found = verify.verify(folder)
     if found.mismatches:
-        return Check(subject, Health.WRONG, "日志不完整", found.mismatches[0], "sealgate audit verify")
+        return Check(
+            subject,
+            Health.WRONG,
+            "日志不完整",
+            found.mismatches[0],
+            "sealgate audit verify lists all; then docs/decisions/log-instead-of-database.md 查看全部不符之处",
+        )
     when = datetime.now(UTC)
     return Check(subject, Health.GOOD, "日志完整，刚刚校验", f"{found.size} events verified at {when:%Y-%m-%d %H:%M}Z")
 
@@ -304,17 +408,31 @@ async def check_clamd(address: str, now: datetime) -> Check:
                 writer.transport.abort()
     except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
         return Check(
-            subject, Health.WRONG, "无应答", f"{address}: {type(error).__name__}", "systemctl status clamav-daemon"
+            subject,
+            Health.WRONG,
+            "无应答",
+            f"{address}: {type(error).__name__}",
+            "systemctl status clamav-daemon; is clamav.address right? 检查 clamd 服务与地址",
         )
     pieces = said.split("/")
     try:
         made = datetime.strptime(pieces[2].strip(), "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC)
     except (IndexError, ValueError):
-        return Check(subject, Health.REMARK, "病毒库日期未知", f"{pieces[0]}: signature age unknown", "run freshclam")
+        return Check(
+            subject,
+            Health.REMARK,
+            "病毒库日期未知",
+            f"{pieces[0]}: signature age unknown",
+            "run freshclam 请更新病毒库",
+        )
     days = (now - made).days
     if days > SIGNATURE_DAYS:
         return Check(
-            subject, Health.REMARK, f"病毒库已 {days} 天未更新", f"signatures are {days} days old", "run freshclam"
+            subject,
+            Health.REMARK,
+            f"病毒库已 {days} 天未更新",
+            f"signatures are {days} days old",
+            "run freshclam 请更新病毒库",
         )
     return Check(subject, Health.GOOD, "正常", f"{pieces[0]}, signatures of {made:%Y-%m-%d}")
 
@@ -325,7 +443,7 @@ async def check_route(config: Config, route: Route) -> Check:
     try:
         hop = nexthop.parse(route.to, tls=route.tls, ca_file=route.ca_file, connections=route.connections)
     except nexthop.RouteError as error:
-        return Check(subject, Health.WRONG, "路由有误", str(error), "")
+        return Check(subject, Health.WRONG, "路由有误", str(error), "see docs/reference for [[route]] 请修正 [[route]]")
     if hop.scheme is Scheme.MX:
         return Check(subject, Health.GOOD, "按收件域 MX 投递", f"{route.to}: by each domain's MX")
     try:
@@ -337,7 +455,9 @@ async def check_route(config: Config, route: Route) -> Check:
             subject, Health.WRONG, "下一跳不可达", why, "is it running, is a firewall between? 检查服务与防火墙"
         )
     if route.tls != "opportunistic" and hop.scheme is not Scheme.SMTPS and "STARTTLS" not in words:
-        return Check(subject, Health.WRONG, "下一跳不支持 STARTTLS", f"{route.to}: no STARTTLS, tls = {route.tls}", "")
+        return Check(
+            subject, Health.WRONG, "下一跳不支持 STARTTLS", f"{route.to}: no STARTTLS, tls = {route.tls}", NO_TLS
+        )
     return Check(subject, Health.GOOD, "可达", f"{route.to}: {' '.join(words) or 'no extensions'}")
 
 

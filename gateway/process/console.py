@@ -21,7 +21,7 @@ from gateway.process import lifeline, logs, metrics, past_metrics
 from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
 from gateway.recording.keeper_protocol import Head, HeadRequest
 from gateway.store.errors import StoreUnavailable
-from gateway.store.opening import open_in
+from gateway.store.opening import open_store
 
 PROBE_S = 2.0
 """A part that takes longer to answer is not ready."""
@@ -59,7 +59,7 @@ def refresh(config: Config) -> None:
 
 
 async def _counts(config: Config) -> dict[State, int]:
-    store = await open_in(config.gateway.state_dir)
+    store = await open_store(config)
     try:
         return await store.counts()
     finally:

@@ -15,9 +15,8 @@ from gateway.config import Config, Operator
 from gateway.custody.people import People, Refused
 from gateway.recording.keeper import paths
 from gateway.recording.recorder import MessageKey, Receipt, Recorder, RecorderUnavailable, SocketRecorder
-from gateway.store.database import SqlStore, sqlite_engine
 from gateway.store.errors import StoreDamaged, StoreUnavailable
-from gateway.store.sealing import load_key
+from gateway.store.opening import open_store
 
 ROLES = ("auditor", "admin")
 PATIENCE_S = 5.0
@@ -58,7 +57,9 @@ class NoLog:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """--as and --code."""
-    parser.add_argument("--as", dest="who", default="", metavar="NAME", help="operator 操作员 ([[operator]] name)")
+    parser.add_argument(
+        "--as", "--operator", dest="who", default="", metavar="NAME", help="operator 操作员 ([[operator]] name)"
+    )
     parser.add_argument("--code", default="", help="TOTP code; asked for when left out 动态口令，缺省时提示输入")
 
 
@@ -85,7 +86,7 @@ async def _prove(config: Config, who: str, code: str, without_log: bool) -> Oper
     recorder: Recorder = NoLog()
     if not without_log:
         recorder = SocketRecorder(paths(state).socket, "command", time.monotonic, PATIENCE_S)
-    store = await SqlStore.open(sqlite_engine(state / "state.db"), load_key(state / "keys" / "store.key"))
+    store = await open_store(config)
     try:
         await recorder.open()
         people = People(config.operators, config.groups, store, recorder, clock=_now, ids=_new_id)

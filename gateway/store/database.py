@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
+    URL,
     Connection,
     Engine,
     Insert,
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 BUSY_MS = 5000
 """How long a writer waits for another process's transaction: some thousand times what one takes."""
+CONNECT_S = 10
+"""For a server to take a connection."""
 SMALL, MIDDLE = 64 << 10, 1 << 20
 STEP_BACK_MS = 60_000
 """By how much a larger class of mail steps back: a minute each, so that it is passed by, but never starved."""
@@ -70,13 +73,21 @@ def sqlite_engine(path: Path) -> Engine:
     return engine
 
 
-def postgresql_engine(url: str) -> Engine:
+def postgresql_engine(url: str | URL, secrets: Mapping[str, str] | None = None) -> Engine:
     """PostgreSQL as custody needs it: durable at every commit; one connection, as one thread works; a lost one is made anew.
 
-    Writers take row locks where SQLite has its one writer's lock (statements.LOCK, FOR UPDATE); reads see one moment (REPEATABLE READ).
+    ``secrets`` go to the driver and stand nowhere else. Writers take row locks where SQLite has its one writer's lock (statements.LOCK,
+    FOR UPDATE); reads see one moment (REPEATABLE READ).
     """
     settings = f"-c synchronous_commit=on -c lock_timeout={BUSY_MS} -c timezone=UTC"
-    return create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args={"options": settings})
+    return create_engine(
+        url,
+        pool_size=1,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"connect_timeout": CONNECT_S, "options": settings, **(secrets or {})},
+    )
 
 
 class _Taken(Exception):

@@ -1,11 +1,86 @@
-"""Where a node's own store lies."""
+"""Where a gateway's own store lies: SQLite in its state folder, or PostgreSQL where the configuration names one."""
 
+import os
+import stat
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
-from gateway.store.database import SqlStore, sqlite_engine
+from sqlalchemy import Engine, make_url
+from sqlalchemy.exc import ArgumentError
+
+from gateway.config import Config
+from gateway.custody.delivery import TERMINAL
+from gateway.store.database import SqlStore, postgresql_engine, sqlite_engine
+from gateway.store.errors import StoreUnavailable
 from gateway.store.sealing import load_key
 
+DRIVER = "postgresql+psycopg"
+MAX_PASSWORD_FILE = 1024
+ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
+"""Values of ``sslmode`` that never fall back to a connection in the clear."""
+_HERE = ("", "localhost", "127.0.0.1", "[::1]", "::1")
 
-async def open_in(state: Path) -> SqlStore:
-    """The store of a state folder. Raises StoreUnavailable."""
-    return await SqlStore.open(sqlite_engine(state / "state.db"), load_key(state / "keys" / "store.key"))
+
+async def open_store(config: Config) -> SqlStore:
+    """The store that the configuration names. Raises StoreUnavailable with what to do."""
+    state = config.gateway.state_dir
+    key = load_key(state / "keys" / "store.key")
+    return await SqlStore.open(engine(config) if config.store.url else sqlite_engine(state / "state.db"), key)
+
+
+def engine(config: Config) -> Engine:
+    """PostgreSQL. The password comes from its file and goes to the driver alone: it stands in no URL that could be printed."""
+    extra: Mapping[str, str] = {}
+    if config.store.password_file is not None:
+        extra = {"password": read_password(config.store.password_file)}
+    try:
+        return postgresql_engine(make_url(config.store.url).set(drivername=DRIVER), extra)
+    except ModuleNotFoundError as error:
+        raise StoreUnavailable(
+            'PostgreSQL 驱动未安装 / PostgreSQL needs its driver: pip install "sealgate[postgresql]"'
+        ) from error
+    except ArgumentError as error:
+        raise StoreUnavailable(
+            "[store] url 无法解析 / [store] url cannot be read: postgresql://USER@HOST/DATABASE"
+        ) from error
+
+
+def read_password(path: Path) -> str:
+    """The first line of the file. Raises StoreUnavailable with what to do."""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read(MAX_PASSWORD_FILE).decode("utf-8", "strict")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreUnavailable(
+            f"{path}: 无法读取数据库口令 / the password file cannot be read ({type(error).__name__})"
+        ) from error
+    if mode & 0o077:
+        raise StoreUnavailable(f"{path} 权限过宽，请执行 chmod 600 / is open to others: chmod 600 {path}")
+    password = text.partition("\n")[0].rstrip("\r")
+    if not password:
+        raise StoreUnavailable(f"{path}: 口令为空 / the password file is empty")
+    return password
+
+
+def in_the_clear(config: Config) -> bool:
+    """Whether the connection leaves this machine without being sure of encryption."""
+    split = urlsplit(config.store.url)
+    query = parse_qs(split.query)
+    host = query.get("host", [split.hostname or ""])[0]
+    return host not in _HERE and not host.startswith("/") and query.get("sslmode", [""])[0] not in ENCRYPTED
+
+
+async def left_behind(config: Config) -> int:
+    """Deliveries that still wait in the state folder's SQLite though PostgreSQL is configured. Raises StoreUnavailable."""
+    state = config.gateway.state_dir
+    path = state / "state.db"
+    if not config.store.url or not path.exists():
+        return 0
+    store = await SqlStore.open(sqlite_engine(path), load_key(state / "keys" / "store.key"))
+    try:
+        counts = await store.counts()
+    finally:
+        await store.close()
+    return sum(count for each, count in counts.items() if each not in TERMINAL)

@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 
 from gateway import config as configuration
-from gateway.custody.desk import open_store
 from gateway.demo import mails
 from gateway.demo.stage import Stage
 from gateway.demo.stubs import StubDns, StubServer
 from gateway.store.blobs import FolderBlobs
+from gateway.store.opening import open_store
 from gateway.store.protocol import Filter
 from tests.e2e.conftest import SECRET
 

@@ -17,8 +17,9 @@ from gateway.cli import main
 from gateway.custody import listing
 from gateway.custody.custody import Custody
 from gateway.custody.delivery import Addressee, State
-from gateway.custody.desk import ids, now, open_store
+from gateway.custody.desk import ids, now
 from gateway.store.blobs import FolderBlobs
+from gateway.store.opening import open_store
 from gateway.store.protocol import Change, Filter
 from policies.decision import Decision, Disposition, Treatment
 from tests.fakes.recorder import FakeRecorder
