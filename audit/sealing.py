@@ -124,7 +124,8 @@ def _field(slot: Sequence[str], number: int, prefix: str) -> bytes:
 def seal(event: Event, origin: str, key: MessageKey) -> dict[str, tuple[str, ...]]:
     """All sealed slots of an event. Raises KeyError for a person whose key is not in ``key``.
 
-    A slot is ``ct:`` ciphertext, ``cm:`` key commitment and, where it is about a person, ``su:`` the hidden subject leaf. Most slots are about nobody, so the two hash states of their common key are made once; the two of a slot's own key serve twice.
+    A slot is ``ct:`` ciphertext, ``cm:`` key commitment and, where it is about a person, ``su:`` the hidden subject leaf. Most slots
+    are about nobody, so the two hash states of their common key are made once; the two of a slot's own key serve twice.
     """
     inner, outer = _states(key.key + NO_SUBJECT)
     before = f"{origin}\0{event.id}\0".encode("utf-8", "backslashreplace")
