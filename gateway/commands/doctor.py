@@ -10,7 +10,7 @@ from typing import Any
 from gateway import config as configuration
 from gateway.config import Config
 from gateway.process import checkup
-from gateway.process.checkup import Check, Health
+from gateway.process.check import Check, Health
 from scanners.authentication import keys, spf
 from scanners.authentication.domains import to_ascii
 from scanners.authentication.verdicts import Verdict

@@ -22,6 +22,7 @@ from gateway.judging import examples, loading
 from gateway.process import lifeline, surroundings
 from gateway.process.check import Check, Health
 from gateway.process.decoders import DecoderError
+from gateway.process.surroundings import looking
 from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
 from gateway.recording.keeper_protocol import Head, HeadRequest
 from gateway.smtp import nexthop
@@ -61,9 +62,9 @@ async def examine(config: Config) -> list[Check]:
             checks.append(check_certificate(config, listener, datetime.now(UTC)))
     checks += [
         await check_clock(),
-        surroundings.check_times(config, datetime.now(UTC)),
+        looking("clock 时钟", lambda: surroundings.check_times(config, datetime.now(UTC))),
         surroundings.check_state(config, os.geteuid()),
-        check_disk(config, shutil.disk_usage),
+        looking("disk 磁盘", lambda: check_disk(config, shutil.disk_usage)),
         surroundings.check_descriptors(config),
     ]
     if config.store.url:
@@ -81,7 +82,7 @@ async def examine(config: Config) -> list[Check]:
                 "start it 启动: sealgate serve",
             )
         )
-    checks.append(await asyncio.to_thread(check_log, config))
+    checks.append(await asyncio.to_thread(looking, "audit log 审计日志", lambda: check_log(config)))
     if config.clamav.address:
         checks.append(await check_clamd(config.clamav.address, datetime.now(UTC)))
     checks += await asyncio.gather(*(check_route(config, route) for route in config.routes))
@@ -385,7 +386,7 @@ def check_log(config: Config) -> Check:
             Health.WRONG,
             "日志不完整",
             found.mismatches[0],
-            "sealgate audit verify lists all; then docs/decisions/log-instead-of-database.md 查看全部不符之处",
+            "sealgate audit verify lists all; keep a copy, then: sealgate audit new-shard 查看全部不符之处，留存副本后启用新日志",
         )
     when = datetime.now(UTC)
     return Check(subject, Health.GOOD, "日志完整，刚刚校验", f"{found.size} events verified at {when:%Y-%m-%d %H:%M}Z")

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.config import Config, Gateway, Listener, ListenerTls, Policies, Route
 from gateway.process import checkup, lifeline
-from gateway.process.checkup import Health
+from gateway.process.check import Health
 from tests.fakes.certificates import Authority
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 from gateway import config as configuration
 from gateway.config import Config, ConfigError, Store
 from gateway.process import checkup
-from gateway.process.checkup import Health
+from gateway.process.check import Health
 from gateway.store import opening
 from gateway.store.errors import StoreUnavailable
 from gateway.store.protocol import Held
