@@ -47,11 +47,15 @@ def _token(helo: str) -> str:
 
 def loops(headers: Sequence[Header], hostname: str) -> bool:
     """True if the message has been here too often."""
-    fields = [header for header in headers if header.key == "received"]
+    fields = _received(headers)
     if len(fields) > MAX_RECEIVED:
         return True
     ours = sum(1 for header in fields if _by(header) == hostname.lower())
     return ours >= MAX_OWN_RECEIVED
+
+
+def _received(headers: Sequence[Header]) -> list[Header]:
+    return [header for header in headers if len(header.name) == len("received") and header.key == "received"]
 
 
 def _by(header: Header) -> str:
@@ -68,7 +72,7 @@ def client_behind(headers: Sequence[Header], trusted: Sequence[Network]) -> str 
     A field is believed only while every newer one named a trusted address: what lies below the first stranger is
     the stranger's own word (architecture section 7).
     """
-    for header in [header for header in headers if header.key == "received"][:MAX_RECEIVED]:
+    for header in _received(headers)[:MAX_RECEIVED]:
         address = _from_address(header.text)
         if address is None:
             return None

@@ -112,13 +112,20 @@ class Message:
 
     def all(self, name: str) -> tuple[Header, ...]:
         """Every field of that name, in order of appearance; the name is compared without case."""
-        key = name.lower()
-        return tuple(header for header in self.headers if header.key == key)
+        return tuple(self._fields.get(name.lower(), ()))
 
     def first(self, name: str) -> str:
         """Decoded text of the first field of that name, or ``""``."""
-        key = name.lower()
-        return next((header.text for header in self.headers if header.key == key), "")
+        found = self._fields.get(name.lower())
+        return found[0].text if found else ""
+
+    @cached_property
+    def _fields(self) -> dict[str, list[Header]]:
+        """Fields by name: a message is asked for a dozen of them."""
+        found: dict[str, list[Header]] = {}
+        for header in self.headers:
+            found.setdefault(header.name.lower(), []).append(header)
+        return found
 
     @cached_property
     def subject(self) -> str:
