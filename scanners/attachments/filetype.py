@@ -64,9 +64,33 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\0\x01\0\0\0", "font/ttf"),
     (0, b"OTTO", "font/otf"),
     (0, b"SQLite format 3\0", "application/vnd.sqlite3"),
+    (0, b"\x30\x80\x06", "application/x-der"),
     (0, b"\x30\x82", "application/x-der"),
-    (0, b"-----BEGIN PGP", "application/pgp-encrypted"),
+    (0, b"\x30\x83", "application/x-der"),
+    (0, b"\x30\x84", "application/x-der"),
+    (0, b"-----BEGIN PKCS7-----", "application/x-der"),
+    (0, b"-----BEGIN CMS-----", "application/x-der"),
+    (0, b"-----BEGIN PGP MESSAGE", "application/pgp-encrypted"),
+    (0, b"-----BEGIN PGP SIGNATURE", "application/pgp-signature"),
+    (0, b"(This file must be converted with BinHex", "application/mac-binhex40"),
+    (0, b"#@~^", "application/x-encoded-script"),
+    (0, b"[InternetShortcut]", "application/x-mswinurl"),
+    (0, b"ID;P", "application/x-sylk"),
 )
+_TAGS = "html head body meta title style table div span font center script link base form iframe h1 h2 p br b a img pre"
+_PAGES = (b"<!doctype html", *(f"<{tag}{end}".encode() for tag in _TAGS.split() for end in (">", " ", "\n", "\r", "/")))
+"""How pages begin that were saved without a head: browsers and Office take any of these for HTML."""
+_FIELDS = (
+    b"from:",
+    b"to:",
+    b"subject:",
+    b"date:",
+    b"message-id:",
+    b"content-type:",
+    b"content-transfer-encoding:",
+    b"x-",
+)
+"""How saved mail begins that never travelled."""
 _LATER = tuple(entry for entry in _MAGIC if entry[0])
 _BY_BYTE = {
     entry[1][:1]: tuple(other for other in _MAGIC if not other[0] and other[1][:1] == entry[1][:1])
@@ -88,15 +112,20 @@ EXECUTABLE = frozenset(
     hta lnk url scf inf reg jar jnlp class apk app command action workflow sh run bin elf deb rpm pkg dmg xll xlam
     wll ppam gadget application appref-ms settingcontent-ms library-ms search-ms searchconnector-ms website msix
     appx appinstaller diagcab theme themepack rdp chm hlp iso img vhd vhdx udl mde ade mad maf mam slk iqy rqy oqy
-    ppkg job ws diagcfg py pyw pyz
+    ppkg job ws diagcfg py pyw pyz pyc pyo pyzw ps1xml ps2 ps2xml psc1 psc2 cdxml msh msh1 msh2 mshxml
+    msh1xml msh2xml one onepkg onetoc2 desktop msixbundle appxbundle appcontent-ms mdb mda mdt mdw mdz accde
+    accdr adp maq mar mas mau mav maw grp prf printerexport xnk webpnp ksh csh bash zsh osd pl rb lua vsto
+    vsix vsmacros xbap deskthemepack shb shs hpj plg prg fxp asp aspx asa php terminal webloc fileloc
+    inetloc xla htc isp ins its mag mat mcf ops pcd bas cnt wim vmdk nrg daa udf mobileconfig
     """.split()  # noqa: SIM905 - words read better than a column of strings
 )
 """Extensions that run code, or carry something past the mark of the web, when a person double-clicks."""
 
 _DANGEROUS_TYPES = frozenset(
     """
-    application/x-dosexec application/x-elf application/x-mach-binary application/java-vm application/x-ms-
-    shortcut application/vnd.ms-htmlhelp application/x-iso9660-image application/x-vhd application/x-vhdx
+    application/x-dosexec application/x-elf application/x-mach-binary application/java-vm
+    application/x-ms-shortcut application/x-mswinurl application/hta application/x-encoded-script
+    application/x-sylk application/vnd.ms-htmlhelp application/x-iso9660-image application/x-vhd application/x-vhdx
     application/java-archive application/x-msi application/x-script application/onenote
     application/vnd.android.package-archive
     """.split()  # noqa: SIM905 - words read better than a column of strings
@@ -129,6 +158,7 @@ _CLAIMS: dict[str, frozenset[str]] = {
     "application/ms-tnef": frozenset({"dat", "tnef"}),
     "application/x-tar": frozenset({"tar"}),
     "application/x-dosexec": EXECUTABLE,
+    "application/hta": EXECUTABLE,
     "application/x-ms-shortcut": frozenset({"lnk"}),
 }
 _FIXED = frozenset().union(*_CLAIMS.values()) - EXECUTABLE - {"dat", "ai", "doc", "wps"} | {
@@ -225,8 +255,12 @@ def _plausible(media_type: str, data: bytes) -> bool:
 def _textual(data: bytes, head: bytes) -> Kind:
     if looks_like_text(head):
         lowered = head[:1024].lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").replace(b"\0", b"").lower()
-        if lowered.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<hta:")):
+        if b"<hta:application" in lowered:
+            return Kind("application/hta", True)
+        if lowered.startswith(_PAGES) or (lowered.startswith(b"<!--") and any(tag in lowered for tag in _PAGES)):
             return Kind("text/html", True)
+        if lowered.startswith(b"{\\rt"):
+            return Kind("application/rtf", True)
         if lowered.startswith((b"<?xml", b"<svg")):
             if b"<svg" in lowered:
                 return Kind("image/svg+xml", True)
@@ -236,6 +270,8 @@ def _textual(data: bytes, head: bytes) -> Kind:
         if lowered.startswith(b"#!"):
             return Kind("application/x-script", True)
         if lowered.startswith((b"received:", b"return-path:", b"delivered-to:", b"mime-version:", b"dkim-signature:")):
+            return Kind("message/rfc822", True)
+        if lowered.startswith(_FIELDS) and (b"\ncontent-t" in lowered or b"\nmime-version:" in lowered):
             return Kind("message/rfc822", True)
         return Kind(TEXT, False)
     if data[-22:-18] == b"PK\x05\x06" or b"PK\x01\x02" in data[-65_557:]:
@@ -264,9 +300,11 @@ def looks_like_text(head: bytes) -> bool:
 
 def extension(name: str) -> str:
     """The last extension in lower case as a file manager would act on it: invisible characters, blanks and dots at the end dropped."""
-    cleaned = "".join(character for character in name if character not in _INVISIBLE).rstrip(_BLANKS + ".")
+    cleaned = "".join(character for character in name if character not in _INVISIBLE).rstrip(_BLANKS + "./\\")
+    if cleaned.upper().endswith("::$DATA"):  # the stream that NTFS means anyway
+        cleaned = cleaned[:-7].rstrip(_BLANKS + ".")
     _, dot, last = cleaned.rpartition(".")
-    return last.strip(_BLANKS).lower() if dot and len(last) <= 24 else ""
+    return last.strip(_BLANKS).lower() if dot and (len(last) <= 24 or last.startswith("{")) else ""
 
 
 def disguised(name: str) -> str:
@@ -285,10 +323,13 @@ def disguised(name: str) -> str:
 
 def dangerous(name: str, kind: Kind) -> str:
     """What makes it dangerous (an extension or a type), or ``""``."""
-    last = extension(name)
     if kind.media_type in _DANGEROUS_TYPES:
         return kind.media_type
-    return last if last in EXECUTABLE else ""
+    for one in (name, name.partition("\0")[0]):  # many programs end a name at a zero byte
+        last = extension(one)
+        if last in EXECUTABLE:
+            return last
+    return "class identifier" if last.startswith("{") and last.endswith("}") else ""
 
 
 def contradicts(name: str, declared: str, kind: Kind) -> str:

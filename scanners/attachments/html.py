@@ -9,7 +9,7 @@ import re2
 from scanners import text
 from scanners.attachments import filetype
 from scanners.attachments.budget import LimitReached
-from scanners.attachments.codes import SMUGGLING
+from scanners.attachments.codes import DANGEROUS, SMUGGLING
 from scanners.attachments.plain import decoded
 from scanners.attachments.reading import Note, Reading
 from scanners.encoded import lenient_base64
@@ -87,6 +87,26 @@ def _has_data(lowered: bytes) -> bool:
     return b"data:" in lowered or (b"&#" in lowered and b"base64" in lowered)
 
 
+def read_svg(data: bytes, reading: Reading) -> None:
+    """A drawing is a page to the browser that opens it; one that runs script is a page in disguise."""
+    lowered = data[:MAX_HTML].lower()
+    if b"<script" in lowered or b"javascript:" in lowered or re2.search(rb"[\s\"'/]on[a-z]{3,20}\s{0,8}=", lowered):
+        reading.note(Note(DANGEROUS, "a drawing (SVG) that runs script", about="svg"))
+    read(data, reading)
+
+
+def may_smuggle(content: bytes) -> bool:
+    """Cheap and linear: does this page hold a script or a document as ``data:``? Mail that people write holds neither."""
+    lowered = content.lower()
+    script = b"script" in lowered and (b"<script" in lowered or b"javascript:" in lowered)
+    return script or b"onload" in lowered or _has_data(lowered)
+
+
+def _has_data(lowered: bytes) -> bool:
+    """Whether an address may hold a file; its letters may be written as references."""
+    return b"data:" in lowered or (b"&#" in lowered and b"base64" in lowered)
+
+
 def read(data: bytes, reading: Reading) -> None:
     """Text as seen and as hidden, then links; smuggling is looked for in the source."""
     from scanners.text import links
@@ -94,6 +114,8 @@ def read(data: bytes, reading: Reading) -> None:
     source, other = decoded(data, reading, text.declared_charset(data))
     _smuggling(source, reading)
     page = text.read(source[:MAX_HTML])
+    if page.cut:
+        reading.limited("html", text.MAX_RULES)
     reading.say(page.visible)
     reading.say(page.hidden)
     reading.say("\n".join(link.href for link in links(source[:MAX_HTML])[0] if link.href))

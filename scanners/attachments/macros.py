@@ -20,16 +20,19 @@ _REACHES_OUT = (
 )  # fmt: skip
 
 
-def look(data: bytes, reading: Reading) -> None:
-    """Note macros in an OLE file or a vbaProject.bin; their source becomes text, so that words and links in it are seen."""
+def look(data: bytes, reading: Reading) -> bool:
+    """Note macros in an OLE file or a vbaProject.bin; their source becomes text, so that words and links in it are seen.
+
+    Says whether there were any.
+    """
     if not any(mark in data or mark.decode().encode("utf-16-le") in data for mark in _MARKS):
-        return
+        return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # oletools uses old names of its parser library
-        _look(data, reading)
+        return _look(data, reading)
 
 
-def _look(data: bytes, reading: Reading) -> None:
+def _look(data: bytes, reading: Reading) -> bool:
     from oletools.olevba import VBA_Parser
 
     parser: Any = None
@@ -38,7 +41,7 @@ def _look(data: bytes, reading: Reading) -> None:
     try:
         parser = VBA_Parser(reading.name or "document", data=data, disable_pcode=True)
         if not parser.detect_vba_macros():
-            return
+            return False
         for _, _, _, code in parser.extract_macros():
             reading.budget.tick()
             text = code if isinstance(code, str) else bytes(code).decode("utf-8", "replace")
@@ -56,4 +59,7 @@ def _look(data: bytes, reading: Reading) -> None:
     severity = Severity.CRITICAL if starts and reaches else Severity.HIGH
     about = ", ".join((*starts[:3], *reaches[:3])) or "vba"
     reading.note(Note(MACRO, f"VBA macros: {about}", about, severity=severity))
+    if length >= MAX_SOURCE:
+        reading.limited("macros", MAX_SOURCE)
     reading.say(joined)
+    return True

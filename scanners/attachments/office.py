@@ -52,6 +52,8 @@ def _ooxml_member(data: bytes, entry: Entry, reading: Reading, sheets: Sheets) -
         content = extract(data, entry, reading)
         if "macrosheets/" in name:
             reading.note(Note(MACRO, "Excel 4 macro sheet", about="xlm"))
+        if name.startswith("xl/externallinks/") and b"ddelink" in content.lower():
+            reading.note(Note(MACRO, "a link that starts a program (DDE)", about="dde"))
         if "sharedstrings" in leaf:
             sheets.share(content, reading)
         elif "sheets/" in name:
@@ -90,7 +92,8 @@ _DULL = frozenset(
 def _binary(name: str, content: bytes, reading: Reading) -> None:
     if "vbaproject" in name:
         try:
-            macros.look(content, reading)
+            if not macros.look(content, reading):
+                reading.note(Note(MACRO, "VBA project without a module that can be read", about="vba"))
         except Exception as error:  # oletools on hostile bytes: that there is a project is known anyway
             reading.note(Note(MACRO, f"VBA project, not readable: {type(error).__name__}", about="vba"))
     elif "oleobject" in name or "embeddings/" in name or "activex" in name:
@@ -148,8 +151,8 @@ def _odf_member(name: str, entry: Entry, content: bytes, reading: Reading) -> bo
             return True
         reading.note(Note(ENCRYPTED, "encrypted OpenDocument", about="odf"))
         return False
-    if name.startswith("basic/") and name.endswith(".xml") and b"module" in content:
-        reading.note(Note(MACRO, "Basic macros", about="basic"))
+    if name.startswith(("basic/", "scripts/")) and not name.endswith(("-lc.xml", "-lb.xml")):
+        reading.note(Note(MACRO, "Basic or script macros", about="basic"))
     if name.endswith(".xml"):
         xml.say_text(content, reading, separate=name == "meta.xml")
     elif not name.endswith(".rdf"):

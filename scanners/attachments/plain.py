@@ -1,13 +1,26 @@
 """Text files: txt, csv, source, XML as it stands. Both readings where the charset is in doubt."""
 
-from scanners import charset
+import re
+
+import re2
+
+from scanners import charset, contentlines
 from scanners.attachments.budget import MAX_TEXT, LimitReached
-from scanners.attachments.codes import UNREADABLE
+from scanners.attachments.codes import ENCRYPTED, MACRO, UNREADABLE
 from scanners.attachments.reading import Note, Reading
 from scanners.transfer import MAX_EMBEDDED, embedded
 
+MAX_ESCAPED = 2_000_000
+"""Characters of a text whose escapes (JSON, properties files) are undone."""
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")  # a fixed pattern of six characters
+_TABLES = (".csv", ".tsv", ".tab", ".txt", ".xls", ".slk", ".iqy", ".prn")
+_DDE = re2.compile(r"(?m)(?:^|[,;\t\"])[ \t\"']{0,4}[=+@-][A-Za-z0-9+*/=@(._-]{0,40}[A-Za-z]\|[^\r\n]{1,200}!")
+"""``=cmd|' /c calc'!A0``: a program, a topic and a cell of it."""
 MAX_BYTES = 32_000_000
 """Bytes of one text file that are decoded; the rest is named by ``content.limit.text``."""
+
+MAX_SHOWN = 2_000_000
+"""Characters of XML of which the text between the tags is read as well."""
 
 
 def declared_charset(declared: str) -> str:
@@ -28,7 +41,31 @@ def read(data: bytes, reading: Reading) -> None:
     reading.say(text)
     if other and other != text:
         reading.also(other)
+    if "\\u" in text and len(text) < MAX_ESCAPED:
+        plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+        if plain != text:
+            reading.say(plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    if reading.name.lower().endswith(_TABLES) and _DDE.search(text):
+        reading.note(Note(MACRO, "a cell that starts a program (DDE)", about="dde"))
+    if contentlines.is_card(data):
+        _card(data, reading)
     files(data, reading)
+
+
+def _card(data: bytes, reading: Reading) -> None:
+    """A calendar or contact card: lines joined, values decoded, files opened."""
+    card = contentlines.read(data)
+    reading.say(charset.decode(card.text, declared_charset(reading.declared)).text)
+    for each in card.files:
+        reading.budget.unpacked(len(each.content))
+        reading.member(each.name or "embedded", each.content, "")
+    if card.more:
+        raise LimitReached("embedded", contentlines.MAX_FILES)
+
+
+def read_pgp(data: bytes, reading: Reading) -> None:
+    """An armoured OpenPGP message."""
+    reading.note(Note(ENCRYPTED, "encrypted OpenPGP message", about="pgp"))
 
 
 def files(data: bytes, reading: Reading) -> None:
@@ -60,5 +97,9 @@ def read_xml(data: bytes, reading: Reading) -> None:
 
     source, _ = decoded(data, reading)
     reading.say(source)
-    if len(source) < 2_000_000:
-        reading.say(text.read(source).visible)
+    if "<?mso-application" in source[:2_000] and ("macrosPresent" in source or "binData" in source):
+        reading.note(Note(MACRO, "Office XML with macros or binary objects", about="xml"))
+    if len(source) > MAX_SHOWN:
+        reading.limited("text", MAX_SHOWN)
+        return
+    reading.say(text.read(source).visible)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scanners.attachments.budget import MAX_TEXT, Budget, LimitReached
+from scanners.attachments.codes import LIMIT
 from scanners.finding import Code, Severity
 
 
@@ -42,6 +43,10 @@ class Reading:
     texts: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     length: int = 0
+
+    def limited(self, which: str, bound: int, severity: Severity | None = None) -> None:
+        """Say that a bound was met here, where what lies beside it is still read."""
+        self.note(Note(LIMIT, f"stopped at the bound {which} = {bound}", str(bound), which, severity))
 
     def also(self, text: str) -> None:
         """Add another reading of what was said: the charset is in doubt."""

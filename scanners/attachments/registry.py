@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from scanners.attachments import (
     archives,
+    cms,
     compressed,
     html,
     legacy,
@@ -53,7 +54,13 @@ _READERS: dict[str, Reader] = {
     "application/ms-tnef": tnef.read,
     "message/rfc822": message.read,
     "text/html": html.read,
-    "image/svg+xml": html.read,
+    "application/hta": html.read,
+    "application/x-mswinurl": plain.read,
+    "application/x-encoded-script": plain.read,
+    "application/x-sylk": plain.read,
+    "application/x-der": cms.read,
+    "application/pgp-encrypted": plain.read_pgp,
+    "image/svg+xml": html.read_svg,
     "text/xml": plain.read_xml,
     "text/plain": plain.read,
     "application/x-script": plain.read,
@@ -70,7 +77,7 @@ _READERS: dict[str, Reader] = {
 CONTAINERS = frozenset(
     media_type
     for media_type, reader in _READERS.items()
-    if reader.__module__.rpartition(".")[2] in ("zips", "compressed", "archives", "tnef", "message", "ole")
+    if reader.__module__.rpartition(".")[2] in ("zips", "compressed", "archives", "tnef", "message", "ole", "cms")
 )
 """Types that are opened even when documents are not read: what lies in them must be matched."""
 
@@ -85,7 +92,7 @@ NATIVE = frozenset(
         "application/java-vm",
         "application/x-ms-shortcut",
     }
-    | {"application/x-der", "application/pgp-signature"}
+    | {"application/pgp-signature"}
 )
 """Programs and signatures: nothing to read in them; their type is the finding."""
 
@@ -103,10 +110,12 @@ def refine(content: bytes, kind: Kind, name: str, declared: str = "") -> Kind:
         return Kind(ole.inner_type(content), True)
     if kind.media_type == "text/plain":
         last = extension(name)
-        if last in ("htm", "html", "xhtml", "shtml", "mht", "hta"):
-            return Kind("message/rfc822" if last == "mht" else "text/html", True)
+        if last in ("htm", "html", "xhtml", "xht", "shtml", "mht", "mhtml", "hta"):
+            return Kind("message/rfc822" if last in ("mht", "mhtml") else "text/html", True)
         if last == "eml":
             return Kind("message/rfc822", True)
+        if last in ("xml", "xsl", "xslt", "opf", "ncx"):
+            return Kind("text/xml", True)
         if last == "svg":
             return Kind("image/svg+xml", True)
         if declared.partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml"):

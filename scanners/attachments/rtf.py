@@ -21,6 +21,17 @@ _SKIPPED = frozenset(
 )
 _BREAKS = {"par": "\n", "line": "\n", "row": "\n", "sect": "\n", "page": "\n", "cell": "\t", "tab": "\t"}
 _MARKS = {"emdash": "—", "endash": "–", "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”", "bullet": "•"}
+_CHARSETS = {
+    "134": "gb18030",
+    "136": "cp950",
+    "128": "cp932",
+    "129": "cp949",
+    "204": "cp1251",
+    "161": "cp1253",
+    "222": "cp874",
+}
+"""Of fonts (``\\fcharset``): Word writes Chinese in the code page of its font, whatever ``\\ansicpg`` says."""
+_HIDDEN = frozenset(("v", "deleted"))
 _CODEPAGES = {"936": "gb18030", "950": "cp950", "932": "cp932", "949": "cp949", "65001": "utf-8"}
 MAX_GROUPS = 10_000
 """Nested groups held; deeper ones are a bomb."""
@@ -34,27 +45,48 @@ class _Walk:
         self.reading = reading
         self.codec = "cp1252"
         self.out: list[str] = []
+        self.unseen: list[tuple[int, int]] = []
+        self.hidden = -1
+        """Where in ``out`` text began that a word processor does not show."""
+        self.other: list[str] = []
+        """What bytes without a code page would be in Chinese."""
         self.bytes = bytearray()
-        self.stack: list[tuple[str, int]] = []
+        self.stack: list[tuple[str, int, str, int]] = []
         self.skip = ""
+        self.fonts: dict[str, str] = {}
+        self.font = ""
+        self.named = "0"
         self.unicode_skip = 1
         self.pending_skip = 0
         self.object = bytearray()
 
     def flush(self) -> None:
         if self.bytes:
-            self.out.append(self.bytes.decode(self.codec, "replace"))
+            codec = self.font or self.codec
+            self.out.append(self.bytes.decode(codec, "replace"))
+            if codec == "cp1252" and not self.bytes.isascii():
+                self.other.append(self.bytes.decode("gb18030", "replace"))
             self.bytes.clear()
+
+    def hide(self, on: bool) -> None:
+        self.flush()
+        if on and self.hidden < 0:
+            self.hidden = len(self.out)
+        elif not on and self.hidden >= 0:
+            self.unseen.append((self.hidden, len(self.out)))
+            self.hidden = -1
 
     def open(self) -> None:
         if len(self.stack) >= MAX_GROUPS:
             raise LimitReached("depth", MAX_GROUPS)
-        self.stack.append((self.skip, self.unicode_skip))
+        self.stack.append((self.skip, self.unicode_skip, self.font, self.hidden))
 
     def close(self) -> None:
         if self.stack:
             previous = self.skip
-            self.skip, self.unicode_skip = self.stack.pop()
+            self.skip, self.unicode_skip, self.font, hidden = self.stack.pop()
+            if self.hidden >= 0 and hidden < 0:
+                self.hide(False)
             if previous == "objdata" and self.skip != "objdata":
                 self.embedded()
 
@@ -79,6 +111,20 @@ class _Walk:
             if not self.skip:
                 self.out.append(chr(value))
             self.pending_skip = self.unicode_skip
+        elif name == "f":
+            self.named = number
+            if self.skip != "fonttbl":
+                self.flush()
+                self.font = self.fonts.get(number, "")
+        elif name == "fcharset":
+            if self.skip == "fonttbl" and number in _CHARSETS and len(self.fonts) < MAX_GROUPS:
+                self.fonts[self.named] = _CHARSETS[number]
+        elif name in ("plain", "pard"):
+            self.flush()
+            self.font = "" if name == "plain" else self.font
+            self.hide(False)
+        elif name in _HIDDEN:
+            self.hide(number != "0")
         elif name == "uc":
             self.unicode_skip = min(8, int(number or "1"))
         elif name in _BREAKS and not self.skip:
@@ -130,8 +176,26 @@ def read(data: bytes, reading: Reading) -> None:
                 continue
             walk.byte(byte)
         position += 1
-    walk.flush()
-    reading.say("".join(walk.out).encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    walk.hide(False)
+    _say(walk, reading)
+
+
+def _say(walk: _Walk, reading: Reading) -> None:
+    """All text, then what is left of it for a reader where some is hidden, then the Chinese that no code page was named for."""
+    reading.say(_sound("".join(walk.out)))
+    if walk.unseen:
+        seen: list[str] = []
+        position = 0
+        for start, end in walk.unseen:
+            seen += walk.out[position:start]
+            position = max(position, end)
+        reading.say(_sound("".join((*seen, *walk.out[position:]))))
+    if walk.other:
+        reading.also("".join(walk.other))
+
+
+def _sound(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _control(data: bytes, position: int, walk: _Walk) -> int:

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
+import re2
+
 from scanners import charset
 from scanners.attachments.budget import MAX_NODES, LimitReached
-from scanners.attachments.reading import Reading, UnreadableContent
+from scanners.attachments.codes import MACRO
+from scanners.attachments.reading import Note, Reading, UnreadableContent
 
 MAX_DEPTH = 256
 """Nested elements; office files have some thirty."""
@@ -21,6 +24,11 @@ _ENDS_LINE = frozenset(
 _ENDS_CELL = frozenset(["tc", "tab", "c", "table-cell", "covered-table-cell"])
 _PAGE = frozenset(f"{page}{place}" for page in ("odd", "even", "first") for place in ("Header", "Footer"))
 """Of a worksheet: ``&C`` and the like put what follows in the middle, and are no letters of it."""
+_UNSEEN = frozenset(("r", "vanish", "delText", "instrText", "delInstrText"))
+_UNSEEN_UNTIL = frozenset(("r", "delText", "instrText", "delInstrText"))
+_OFF = frozenset(("0", "false", "off"))
+_DDE = re2.compile(r"(?i)(?:^|\s)DDE(?:AUTO)?\s+[^\s]")
+"""A field that starts a program (ECMA-376 17.16.5.14)."""
 _SHOWN = {
     "sheet": ("name",),
     "docPr": ("descr", "title"),
@@ -34,6 +42,8 @@ _SHOWN = {
     "comment": ("author",),
     "user-defined": ("name",),
     "property": ("name",),
+    "fldSimple": ("instr",),
+    "s": ("v",),
 }
 """Attributes that a program shows to its user, by element."""
 
@@ -60,13 +70,22 @@ def parse(content: bytes, reading: Reading, handlers: Handlers) -> None:
     """
     try:
         _feed(content, reading, handlers, None)
+    except (
+        ValueError,
+        LookupError,
+    ):  # the library knows no charset of several bytes a character; it says so before any text
+        _transcoded(content, reading, handlers)
     except expat.ExpatError as error:
         if error.code != expat.errors.codes[expat.errors.XML_ERROR_UNKNOWN_ENCODING]:
             raise UnreadableContent("xml is not well-formed") from None
-        try:
-            _feed(charset.decode(content).text.encode(), reading, handlers, "utf-8")
-        except expat.ExpatError:
-            raise UnreadableContent("xml is not well-formed") from None
+        _transcoded(content, reading, handlers)
+
+
+def _transcoded(content: bytes, reading: Reading, handlers: Handlers) -> None:
+    try:
+        _feed(charset.decode(content).text.encode(), reading, handlers, "utf-8")
+    except expat.ExpatError:
+        raise UnreadableContent("xml is not well-formed") from None
 
 
 def _feed(content: bytes, reading: Reading, handlers: Handlers, encoding: str | None) -> None:
@@ -113,8 +132,17 @@ class _Text:
     separate: bool
     out: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
+    unseen: list[tuple[int, int]] = field(default_factory=list)
+    """Stretches of ``out`` that a word processor does not show: deleted, hidden, instructions of fields."""
+    fields: list[str] = field(default_factory=list)
+    began: int = -1
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        if name in _UNSEEN:
+            if name == "r":
+                self.began = -1
+            elif self.began < 0 and not _OFF.intersection(attributes.values()):
+                self.began = len(self.out)
         wanted = _SHOWN.get(name)
         if wanted and attributes:
             for key, value in attributes.items():
@@ -122,6 +150,11 @@ class _Text:
                     self.shown.append(value)
 
     def end(self, name: str) -> None:
+        if self.began >= 0 and name in _UNSEEN_UNTIL:
+            self.unseen.append((self.began, len(self.out)))
+            if name == "instrText":
+                self.fields.append("".join(self.out[self.began :]))
+            self.began = -1
         if self.separate or name in _ENDS_LINE:
             self.out.append("\n")
         elif name in _ENDS_CELL:
@@ -130,6 +163,15 @@ class _Text:
             for code in ("&L", "&C", "&R"):
                 self.out[-1] = self.out[-1].replace(code, "\n")
             self.out.append("\n")
+
+    def seen(self) -> str:
+        """Without what is not shown: letters between which hidden ones stand are neighbours to the reader."""
+        pieces: list[str] = []
+        position = 0
+        for start, end in self.unseen:
+            pieces += self.out[position:start]
+            position = end
+        return "".join((*pieces, *self.out[position:])).strip()
 
 
 def say_text(content: bytes, reading: Reading, *, separate: bool = False) -> None:
@@ -145,6 +187,12 @@ def say_text(content: bytes, reading: Reading, *, separate: bool = False) -> Non
         if collected.shown:
             text += "\n" + "\n".join(collected.shown)
         reading.say(text)
+        if collected.unseen:
+            reading.say(collected.seen())
+        if "DDE" in "".join((*collected.fields, *collected.shown)).upper() and _DDE.search(
+            "".join(collected.fields) + "\n" + "\n".join(collected.shown)
+        ):
+            reading.note(Note(MACRO, "a field that starts a program (DDE)", about="dde"))
 
 
 def attributes(content: bytes, reading: Reading, wanted: str) -> list[dict[str, str]]:

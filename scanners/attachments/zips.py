@@ -123,8 +123,8 @@ def _central(data: bytes, end: tuple[int, int, int], shift: int, doubts: list[st
         if data[start : start + 4] != b"PK\x03\x04" or start + _LOCAL.size > len(data):
             doubts.append("an entry without its local header")
             continue
-        _, _, local_flags, local_method, _, _, _, local_packed, _, local_names, local_extras = _LOCAL.unpack_from(
-            data, start
+        _, _, local_flags, local_method, _, _, local_crc, local_packed, local_size, local_names, local_extras = (
+            _LOCAL.unpack_from(data, start)
         )
         body = start + _LOCAL.size + local_names + local_extras
         local_raw = data[start + _LOCAL.size : start + _LOCAL.size + local_names]
@@ -135,6 +135,12 @@ def _central(data: bytes, end: tuple[int, int, int], shift: int, doubts: list[st
         if not local_flags & 8 and local_packed not in (packed, 0xFFFFFFFF):
             doubts.append("sizes differ between directory and entry")
         yield Entry(_name(raw, flags, extra), raw, method, flags, crc, packed, size, start, body, extra, time)
+        told = not local_flags & 8 and local_packed != 0xFFFFFFFF
+        length, local_size = (local_packed, local_size) if told else (packed, size)
+        if (local_method, local_flags & 1, length) != (method, flags & 1, packed) or local_raw != raw:
+            name = _name(local_raw, local_flags, b"")  # unpackers that stream go by what stands before the data
+            crc = local_crc if told else crc
+            yield Entry(name, local_raw, local_method, local_flags, crc, length, local_size, start, body, extra, time)
 
 
 def _between(data: bytes, start: int, stop: int) -> Iterator[Entry]:
