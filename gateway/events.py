@@ -68,6 +68,8 @@ def decided(
     meant = max(each.disposition for _, each in judged.decisions)
     if meant > decision.disposition:  # monitor mode: what would have happened
         public["would"] = OUTCOMES[meant]
+    if isinstance(plan, Refuse):
+        public |= {"code": plan.reply.code, "enhanced": plan.reply.enhanced}
     kept = all(reason.keep_content for reason in decision.reasons)
     if not kept:
         public["content"] = "not-kept"

@@ -139,10 +139,12 @@ def render(view: LogView, events: Sequence[Stored], shown: Sequence[Slots]) -> l
         if stored is head or stored in parts:
             slots.update(one)
     lines = _heading(head, record, slots)
-    lines += _steps(record, slots)
+    lines += _steps(head, record, slots)
     base = max((step[1] + step[2] for step in _rows(record, "steps", 3)), default=0.0)
     for stored, one in zip(events, shown, strict=True):
-        lines.append(_event(stored, one, base + (stored.at - head.at).total_seconds() * 1000))
+        at_ms = base + (stored.at - head.at).total_seconds() * 1000
+        lines.append(_event(stored, one, at_ms))
+        lines += _reply(stored, record, at_ms)
     return lines + _ending(view, events, head)
 
 
@@ -165,8 +167,8 @@ def _sealed_names(head: Stored, slots: Slots) -> list[str]:
     return sorted(set(head.sealed) | set(slots), key=lambda name: (name.rstrip("0123456789"), len(name), name))
 
 
-def _steps(record: dict[str, Any], slots: Slots) -> list[str]:
-    lines = ["    at ms  took  step               result"]
+def _steps(head: Stored, record: dict[str, Any], slots: Slots) -> list[str]:
+    lines = ["    at ms  took  step               result", *_connect(head, slots)]
     for name, began, took, *note in _rows(record, "steps", 3):
         lines.append(_row(began, took, str(name), str(note[0]) if note else ""))
     evidence = _evidence(slots.get("excerpt") or "")
@@ -187,6 +189,38 @@ def _steps(record: dict[str, Any], slots: Slots) -> list[str]:
         lines += [f"{'':24}+ {_rule(rule)}" for rule in matched]
         lines += [f"{'':24}- {_rule(rule)}" for rule in policy.get("missed") or ()]
     return lines
+
+
+def _connect(head: Stored, slots: Slots) -> list[str]:
+    """Who brought it, as far as that may be shown: a client, or a hop that named one; nothing for mail that we wrote ourselves."""
+    if not head.text("listener"):
+        return []
+    client, hop = _field(slots, "ip"), _field(slots, "hop")
+    by = f" by {hop}" if hop not in (client, "[sealed]", "<>") else ""
+    return [
+        _row(
+            0.0,
+            None,
+            "connect",
+            f"{client}{by}, listener {_safe(head.text('listener'))}, {head.text('tls') or 'no TLS'}",
+        )
+    ]
+
+
+def _reply(stored: Stored, record: dict[str, Any], at_ms: float) -> list[str]:
+    """What the client was told once this event was durable, where that follows from it (law 1); nothing where it doesn't."""
+    kind, code = stored.text("type"), stored.record.get("code")
+    if kind == DECIDED and stored.text("listener") and record.get("intent") == "custody":
+        reason = stored.text("reason")
+        said = f"{stored.text('outcome')} by {_safe(reason)}" if reason else "accepted for delivery"
+        text = f"250 2.0.0 {said}, id {stored.text('msg')}"
+    elif kind == DECIDED and record.get("intent") == "refuse" and code:
+        text = f"{code} {stored.text('enhanced')} [{stored.text('msg')}]"
+    elif kind in ("message.relayed", "message.refused") and code and record.get("intent") == "relay":
+        text = f"{code} {stored.text('enhanced')}, the next hop's own answer [{stored.text('msg')}]"
+    else:
+        return []
+    return [_row(at_ms, None, "reply", text)]
 
 
 def _rule(rule: object) -> str:

@@ -102,7 +102,7 @@ async def check_rules(config: Config) -> Check:
             str(error).splitlines()[0],
             "sealgate check lists them all 用 sealgate check 查看全部问题",
         )
-    except DecoderError as error:
+    except (DecoderError, OSError) as error:
         return Check(
             subject,
             Health.WRONG,

@@ -173,3 +173,13 @@ async def test_the_trace_shows_the_records_that_decided(stage: Stage) -> None:
     assert printed.status == 0, printed.text
     for words in (f"v=spf1 ip4:{mails.PARTNER_IP} -all", "v=DKIM1; k=rsa; p=", "v=DMARC1; p=reject"):
         assert words in printed.text
+    assert "connect            ***, listener inbound, no TLS" in printed.text
+    assert f"reply              250 2.0.0, the next hop's own answer [{answer.message_id}]" in printed.text
+    raw = mails.mail("ceo@bank.example", INSIDE, "hello", "see you")
+    answer = await stage.send("inbound", "ceo@bank.example", [INSIDE], raw, mails.STRANGER_IP)
+    printed = await stage.command("trace", answer.message_id)
+    assert f"reply              550 5.7.26 [{answer.message_id}]" in printed.text
+    raw = mails.mail("li@corp.test", "buyer@acme.example", "合同", "本合同总价：USD 120,000")
+    answer = await stage.send("outbound", "li@corp.test", ["buyer@acme.example"], raw)
+    printed = await stage.command("trace", answer.message_id)
+    assert f"reply              {answer.code} {answer.text}" in printed.text
