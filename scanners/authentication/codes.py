@@ -97,6 +97,8 @@ BY_CODE: dict[str, Code] = {
     )
 }
 """The codes made of a method and a verdict."""
+BY_VERDICT = {(method, verdict): code for code in BY_CODE.values() for _, method, verdict in (code.code.split("."),)}
+"""The same by method and verdict."""
 
 CODES = (
     *BY_CODE.values(),

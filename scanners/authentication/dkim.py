@@ -14,7 +14,6 @@ from typing import Any
 
 import dkim
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
-from dkim.util import InvalidTagValueList, parse_tag_value
 
 from scanners.answers import Answer, Prefetched, Resolver, Status
 from scanners.authentication.canonical import Prepared, relaxed_field, without_signature
@@ -132,13 +131,19 @@ def verify_headers(
 
 
 def tags_of(value: bytes) -> dict[bytes, bytes]:
-    """The tags of a signature field; raises Refused."""
+    """The tags of a signature field (RFC 6376 3.2, as lenient as dkimpy in what a name holds); raises Refused."""
     if len(value) > MAX_FIELD:
         raise Refused(Verdict.PERMERROR, "signature field too long")
-    try:
-        tags: dict[bytes, bytes] = parse_tag_value(value)
-    except InvalidTagValueList:
-        raise Refused(Verdict.PERMERROR, "malformed tag list") from None
+    tags: dict[bytes, bytes] = {}
+    pieces = value.strip().split(b";")
+    if not pieces[-1]:  # the list may end in a semicolon
+        pieces.pop()
+    for piece in pieces:
+        name, equals, content = piece.partition(b"=")
+        name = name.strip()
+        if not equals or name in tags or not name[:1].isalpha():
+            raise Refused(Verdict.PERMERROR, "malformed tag list")
+        tags[name] = content.strip()
     return tags
 
 

@@ -20,6 +20,8 @@ MAX_ENCODED_WORDS = 64
 """Encoded words decoded in one display name."""
 
 SPACE = " \t"
+STRUCTURE = frozenset('"(<,;:')
+"""Characters that mean something in a mailbox list."""
 AT_SIGNS = "@＠﹫"  # the full-width and small forms look the same to a reader
 BIDI = frozenset("‪‫‬‭‮⁦⁧⁨⁩")
 
@@ -103,13 +105,18 @@ def _mailboxes(value: bytes, reasons: dict[str, None]) -> list[_Mailbox]:
     except UnicodeDecodeError:
         reasons["not_utf8"] = None
         text = value.replace(b"\r\n", b"").decode("latin-1")
-    if any((char < " " and char != "\t") or char == "\x7f" or char in BIDI for char in text):
+    if not _is_plain(text) and any((char < " " and char != "\t") or char == "\x7f" or char in BIDI for char in text):
         reasons["control"] = None
     found = [_Mailbox()]
     at = 0
     while at < len(text):
         at = _step(text, at, found, reasons)
     return [box for box in (_finish(box, reasons) for box in found) if box]
+
+
+def _is_plain(text: str) -> bool:
+    """Printable ASCII alone: the usual field, in which no character needs a look."""
+    return text.isascii() and text.isprintable()
 
 
 def _step(text: str, at: int, found: list[_Mailbox], reasons: dict[str, None]) -> int:
@@ -137,10 +144,14 @@ def _step(text: str, at: int, found: list[_Mailbox], reasons: dict[str, None]) -
         found.append(_Mailbox())
         return at + 1
     else:
-        if box.address.strip() and char not in SPACE:
+        end = at + 1
+        while end < len(text) and text[end] not in STRUCTURE:
+            end += 1
+        words = text[at:end]
+        if box.address.strip() and words.strip(SPACE):
             reasons["text_after_address"] = None
-        box.display += char
-        return at + 1
+        box.display += words
+        return end
     if end < 0:
         reasons["unterminated"] = None
         return len(text)
@@ -169,7 +180,7 @@ def _finish(box: _Mailbox, reasons: dict[str, None]) -> _Mailbox | None:
     box.address = box.address.strip(SPACE)
     box.display = decode_words(display)
     shown = [box.display, decode_words(box.comments)]
-    if any((char < " " and char != "\t") or char in BIDI for text in shown for char in text):
+    if any((char < " " and char != "\t") or char in BIDI for text in shown if not _is_plain(text) for char in text):
         reasons["control"] = None
     own = box.address.lower()
     if any(_names_other_address(text, own) for text in shown):
@@ -179,9 +190,11 @@ def _finish(box: _Mailbox, reasons: dict[str, None]) -> _Mailbox | None:
 
 def _names_other_address(text: str, own: str) -> bool:
     """Whether a display name or comment shows an address of another domain than ``own``."""
-    own_domain = to_ascii(split_address(own)[1])
     for sign in AT_SIGNS[1:]:
         text = text.replace(sign, "@")
+    if "@" not in text:
+        return False
+    own_domain = to_ascii(split_address(own)[1])
     for piece in text.split("@")[1:]:
         length = 0
         while length < len(piece) and (piece[length].isalnum() or piece[length] in ".-_"):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from scanners.answers import Remembered, Resolver
 from scanners.authentication import arc as arc_check
@@ -14,6 +15,7 @@ from scanners.authentication.canonical import Prepared
 from scanners.authentication.codes import (
     ARC_TRUSTED,
     BY_CODE,
+    BY_VERDICT,
     CODES,
     DUPLICATE,
     FOREIGN,
@@ -122,9 +124,15 @@ MAX_RECORD = 160
 """Characters of the deciding record that stand in a finding: enough to recognise it; the rest is in DNS."""
 
 
+@lru_cache(maxsize=1024)
+def _shown(record: str) -> str:
+    """The beginning of a DNS record on one line: line ends in it would end the log's."""
+    return " ".join(record.split())
+
+
 def _finding(code: Code, summary: str, about: str = "", count: int = 0, record: str = "") -> Finding:
-    """``record`` is the DNS record that decided: public, so it needs no mask; line ends in it would end the log's line."""
-    shown = " ".join(record[:MAX_RECORD].split())
+    """``record`` is the DNS record that decided: public, so it needs no mask."""
+    shown = _shown(record[:MAX_RECORD]) if record else ""
     evidence = Evidence(shown, max(1, count)) if count or shown else None
     return Finding(code.code, code.severity, summary[:200], evidence=evidence, about=about)
 
@@ -133,14 +141,14 @@ def findings(authentication: Authentication, signatures: int) -> Iterator[Findin
     """What inbound mail's verdicts amount to; ``signatures`` is the number of DKIM signatures it carries."""
     spf, dmarc, arc = authentication.spf, authentication.dmarc, authentication.arc
     if spf.judged:
-        yield _finding(BY_CODE[f"auth.spf.{spf.verdict}"], spf.reason, spf.domain, record=spf.record)
+        yield _finding(BY_VERDICT["spf", spf.verdict], spf.reason, spf.domain, record=spf.record)
     else:
         yield _finding(NO_CLIENT, spf.reason, spf.domain)
     yield from _dkim_findings(authentication.dkim, signatures)
-    yield _finding(BY_CODE[f"auth.arc.{arc.verdict}"], arc.reason, arc.sealers[-1] if arc.sealers else "")
+    yield _finding(BY_VERDICT["arc", arc.verdict], arc.reason, arc.sealers[-1] if arc.sealers else "")
     if arc.trusted:
         yield _finding(ARC_TRUSTED, arc.vouched, arc.trusted)
-    yield _finding(BY_CODE[f"auth.dmarc.{dmarc.verdict}"], dmarc.reason, dmarc.domain, record=dmarc.record)
+    yield _finding(BY_VERDICT["dmarc", dmarc.verdict], dmarc.reason, dmarc.domain, record=dmarc.record)
     if dmarc.verdict is Verdict.FAIL:
         yield _finding(BY_CODE[f"auth.dmarc.policy_{dmarc.disposition}"], dmarc.record_domain, dmarc.domain)
     yield from _header_findings(authentication)
@@ -150,7 +158,7 @@ def _dkim_findings(dkim: tuple[Dkim, ...], signatures: int) -> Iterator[Finding]
     if not dkim:
         yield _finding(BY_CODE["auth.dkim.none"], "no signature")
     for one in dkim:
-        yield _finding(BY_CODE[f"auth.dkim.{one.verdict}"], one.reason, one.domain, record=one.record)
+        yield _finding(BY_VERDICT["dkim", one.verdict], one.reason, one.domain, record=one.record)
         if "length" in one.flags:
             yield _finding(LENGTH, one.reason, one.domain)
         if "weak_key" in one.flags:
