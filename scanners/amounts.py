@@ -7,8 +7,8 @@ from typing import Any
 
 from scanners.patterns import compiled
 
-MAX_AMOUNTS = 500
-"""Amounts read from one text; a price list may hold more, but they say nothing new."""
+MAX_AMOUNTS = 20_000
+"""Amounts read from one text: the longest price lists; more is ``content.limit.numbers``."""
 MAX_VALUE = Decimal(10) ** 15
 """Larger numbers are no amounts but serial numbers beside a currency sign."""
 
@@ -86,7 +86,7 @@ class Amounts:
                 if amount is not None:
                     found.append(amount)
                 if len(found) >= MAX_AMOUNTS:
-                    break
+                    return found
         return _distinct(found)
 
 

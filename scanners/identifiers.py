@@ -210,7 +210,10 @@ class Finder:
                     break
         which = [place for place, index in enumerate(self.money) if index in present]
         if which:
-            for amount in self.amounts.find(data, which):
+            found_amounts = self.amounts.find(data, which)
+            if len(found_amounts) >= amounts.MAX_AMOUNTS:
+                seen.exhausted = reading
+            for amount in found_amounts:
                 seen.amounts.setdefault(amount.currency, set()).add(amount.value)
                 seen.where.setdefault(amount.currency, reading)
 

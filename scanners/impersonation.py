@@ -38,7 +38,13 @@ REPLY_TO = Code(
     "回复地址指向另一域名",
     "Replies would go to another domain than the sender's; about is that domain",
 )
-CODES = (DISPLAY_NAME, LOOKALIKE, OWN_DOMAIN, REPLY_TO)
+LIMIT = Code(
+    "content.limit.addresses",
+    Severity.MEDIUM,
+    "发件人或回复地址过多",
+    "More addresses in From, Sender or Reply-To than are looked at",
+)
+CODES = (DISPLAY_NAME, LOOKALIKE, OWN_DOMAIN, REPLY_TO, LIMIT)
 
 MAX_ADDRESSES = 20
 """Addresses looked at in one field: From and Reply-To of real mail have one."""
@@ -118,6 +124,8 @@ class ImpersonationScanner:
         replies = [one for header in message.all("reply-to") for one in addresses(header.text)]
         for finding in self._replies(senders, replies[:MAX_ADDRESSES]):
             findings.setdefault((finding.code, finding.about), finding)
+        if max(len(senders), len(replies)) >= MAX_ADDRESSES:
+            findings[LIMIT.code, ""] = _found(LIMIT, "more addresses than are looked at", "")
         return Result(tuple(findings.values()))
 
     def is_ours(self, domain: str) -> bool:

@@ -178,6 +178,8 @@ def _text(draft: _Draft, leaf: Leaf, path: str) -> str:
         _put_together(draft, leaf, decoded.text, path)
         return decoded.text
     page = text.read(decoded.text)
+    if page.cut:
+        draft.limit("html", path)
     if page.hidden:
         draft.texts[f"{path}~hidden"] = page.hidden
     if decoded.other:

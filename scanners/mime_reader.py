@@ -359,7 +359,7 @@ class Reader:
             if data[at - 1] == 13:
                 self.doubts.setdefault("bare_cr", path)
             return ""
-        tail = data[after : min(line_end, after + 200)].strip()
+        tail = data[after : min(line_end, after + 200)].strip(b" \t\r\n")  # RFC 2046 5.1.1; other blanks are a doubt
         if not tail:
             return "part"
         if tail == b"--":

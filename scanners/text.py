@@ -14,7 +14,7 @@ MAX_LINKS = 200
 """Links taken from one page; a newsletter has about fifty."""
 MAX_KNOWN_TAG = 200
 """Characters of a tag that is remembered; newsletters' longest take about so many."""
-MAX_RULES = 2_000
+MAX_RULES = 10_000
 """Style rules looked at; Outlook writes about a hundred."""
 
 _BLOCKS = frozenset(
@@ -56,6 +56,8 @@ class Page:
 
     visible: str
     hidden: str = ""
+    cut: bool = False
+    """More style rules than are looked at: what they hide is taken for visible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +303,7 @@ class _Walk:
         self.selectors: frozenset[str] = frozenset()
 
     def read(self, source: str) -> Page:
-        self.selectors = _hidden_selectors(source)
+        self.selectors, self.cut = _hidden_selectors(source)
         position, size = 0, len(source)
         while position < size:
             at = source.find("<", position)
@@ -318,7 +320,7 @@ class _Walk:
         apart = _tidy(_unescape("\n".join(self.apart)))
         turned = "\n".join(_tidy(_unescape(piece))[::-1] for piece in self.reversed)
         rest = "\n".join(piece for piece in (full if full != visible else "", apart, turned) if piece)
-        return Page(visible, rest)
+        return Page(visible, rest, self.cut)
 
     def _text(self, piece: str) -> None:
         piece = piece.replace("\n", " ")
@@ -456,8 +458,9 @@ def _find_close(source: str, name: str, start: int) -> int:
     return len(source)
 
 
-def _hidden_selectors(source: str) -> frozenset[str]:
-    """Classes, ids and element names that a style sheet of the page hides (roughly: the last word of each selector)."""
+def _hidden_selectors(source: str) -> tuple[frozenset[str], bool]:
+    """Classes, ids and element names that a style sheet of the page hides (roughly: the last word of each selector); whether there
+    were more rules than are looked at."""
     found: set[str] = set()
     lower = source.lower() if "<style" in source or "<STYLE" in source or "<Style" in source else ""
     at = lower.find("<style") if lower else -1
@@ -476,7 +479,7 @@ def _hidden_selectors(source: str) -> frozenset[str]:
                         found.add(_simple(words[-1]))
         at = lower.find("<style", end)
     found.discard("")
-    return frozenset(found - {"body", "html", "a", "p", "td", "div", "span", "table", "tr"})
+    return frozenset(found - {"body", "html", "a", "p", "td", "div", "span", "table", "tr"}), budget <= 0
 
 
 def _simple(selector: str) -> str:

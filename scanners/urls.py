@@ -37,6 +37,8 @@ CODES = (MISMATCH, CONFUSABLE, ADDRESS, USERINFO, SCHEME, LIMIT)
 
 MAX_URLS = 500
 """Links of one message that are looked at; newsletters have about fifty."""
+MAX_PAGE = 1024 * 1024
+"""Bytes of one page in which links are looked for; newsletters have a tenth."""
 MAX_URL = 4_000
 """Characters of one link; browsers take about so many."""
 INLINE = 64 * 1024
@@ -82,7 +84,9 @@ class UrlScanner:
             held: list[text.Link] = []
             if part.media_type == "text/html" and part.content:
                 label = part.charset or text.declared_charset(part.content)
-                source = charset.decode(part.content[: 1024 * 1024], label).text
+                source = charset.decode(part.content[:MAX_PAGE], label).text
+                if len(part.content) > MAX_PAGE:
+                    _keep(found, LIMIT, part.path, "urls")
                 held, more = (
                     text.links(source) if "href" in source or "HREF" in source or "Href" in source else ([], False)
                 )

@@ -52,6 +52,8 @@ _ACTIVE_STYLE = (
     "/*",
 )
 """A style with one of these loads, runs or hides what it says: it goes whole."""
+_CONTROLS = dict.fromkeys(set(range(32)) - {9, 10, 12, 13} | {127})
+"""No browser shows them, and escapes could make the page's charset doubtful again."""
 _RETYPED = frozenset({b"content-type", b"content-transfer-encoding"})
 _LINE = 76
 
@@ -88,7 +90,7 @@ def rewritten(source: str, *, remote_images: bool = True) -> str:
     """The page with listed elements and attributes only. Linear; never raises."""
     out = ["<!DOCTYPE html>" if source.lstrip()[:9].lower() == "<!doctype" else "", '<meta charset="utf-8">']
     gone, depth = "", 0
-    for token in tokens(source):
+    for token in tokens(source.translate(_CONTROLS)):
         if gone:
             if token.name == gone and token.kind is not Kind.RAW:
                 depth += 1 if token.kind is Kind.OPEN else -1

@@ -146,7 +146,9 @@ def _table(segments: list[bytes]) -> list[str]:
     chars = _Chars(segments)
     chars.take(8)
     out: list[str] = []
-    while not chars.over and len(out) < MAX_STRINGS:
+    while not chars.over:
+        if len(out) >= MAX_STRINGS:
+            raise LimitReached("nodes", MAX_STRINGS)
         out.append(chars.string())
     return out
 
@@ -191,7 +193,9 @@ def read_biff12(part: bytes, reading: Reading, shared: list[str]) -> None:
     for kind, body in _records12(part, reading):
         if kind == 0 and len(body) >= 4:
             row = struct.unpack_from("<I", body)[0]
-        elif kind == 19 and len(shared) < MAX_STRINGS:
+        elif kind == 19:
+            if len(shared) >= MAX_STRINGS:
+                raise LimitReached("nodes", MAX_STRINGS)
             shared.append(_wide(body, 1))
         elif kind == 7 and len(body) >= 12:
             index = struct.unpack_from("<I", body, 8)[0]

@@ -3,6 +3,7 @@
 import struct
 
 from scanners.attachments import biff
+from scanners.attachments.budget import LimitReached
 from scanners.attachments.codes import ENCRYPTED
 from scanners.attachments.reading import Note, Reading, UnreadableContent
 
@@ -26,7 +27,10 @@ def read_doc(data: bytes, reading: Reading) -> None:
             return
         table = ole.stream(file, "1Table" if flags & 0x0200 else "0Table", reading)
     offset, length = struct.unpack_from("<II", main, 0x1A2)
-    reading.say(_pieces(main, table[offset : offset + length]))
+    clx = table[offset : offset + length]
+    reading.say(_pieces(main, clx))
+    if len(clx) > 12 * MAX_PIECES:
+        raise LimitReached("pieces", MAX_PIECES)
 
 
 def _pieces(main: bytes, clx: bytes) -> str:

@@ -20,6 +20,8 @@ def read(data: bytes, reading: Reading) -> None:
     for defect in inner.defects[:MAX_DEFECTS]:
         if defect.code.startswith("content."):
             reading.note(Note(Code(defect.code, defect.severity, "", ""), defect.summary, defect.about))
+    if len(inner.defects) > MAX_DEFECTS:
+        reading.limited("findings", MAX_DEFECTS)
     for text in inner.texts.values():
         reading.say(text)
     for part in inner.parts:

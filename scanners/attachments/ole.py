@@ -71,7 +71,7 @@ def rest(file: Any, data: bytes, reading: Reading) -> None:
         raise
     except Exception as error:  # oletools on hostile bytes
         reading.note(Note(MACRO, f"macros not readable: {type(error).__name__}", about="vba"))
-    for path in file.listdir(streams=True, storages=False)[:MAX_STREAMS]:
+    for path in _listed(file, reading):
         leaf = path[-1]
         if leaf.lower() in ("\x01ole10native", "package", "contents") or "ObjectPool" in path:
             if leaf.lower() == "\x01ole10native":
@@ -80,6 +80,13 @@ def rest(file: Any, data: bytes, reading: Reading) -> None:
             elif leaf.lower() == "package":
                 reading.note(Note(EMBEDDED, "embedded document", about="ole"))
                 reading.member("package", stream(file, "/".join(path), reading), "")
+
+
+def _listed(file: Any, reading: Reading) -> list[list[str]]:
+    paths: list[list[str]] = file.listdir(streams=True, storages=False)
+    if len(paths) > MAX_STREAMS:
+        reading.limited("entries", MAX_STREAMS)
+    return paths[:MAX_STREAMS]
 
 
 def _properties(file: Any, reading: Reading) -> None:
@@ -118,7 +125,7 @@ def read(data: bytes, reading: Reading) -> None:
             _decrypt(data, reading)
             return
         rest(file, data, reading)
-        for path in file.listdir(streams=True, storages=False)[:MAX_STREAMS]:
+        for path in _listed(file, reading):
             if path[-1] in ("CONTENTS", "Contents", "Package"):
                 reading.member(path[-1], stream(file, "/".join(path), reading), "")
         if file.exists("\x01Ole10Native"):
@@ -170,6 +177,8 @@ def read_msg(data: bytes, reading: Reading) -> None:
             body = f"{folder}/__substg1.0_37010102"
             if file.exists(body):
                 reading.member(name or f"attachment-{number}", stream(file, body, reading), "")
+        else:
+            reading.limited("entries", MAX_STREAMS)
 
 
 def _string(file: Any, base: str, reading: Reading) -> str:

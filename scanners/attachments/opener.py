@@ -86,9 +86,14 @@ class AttachmentOpener:
 
         Raises DecodersBusy when no decoder is there to take it: that becomes ``scanner.failed``.
         """
-        parts = [part for part in message.parts if needs_opening(part)][:MAX_PARTS]
+        parts = [part for part in message.parts if needs_opening(part)]
         if not parts:
             return message
+        if len(parts) > MAX_PARTS:
+            more = Finding(
+                "content.limit.parts", LIMIT.severity, "more attachments than are opened", None, Evidence(), "parts"
+            )
+            message, parts = dataclasses.replace(message, defects=(*message.defects, more)), parts[:MAX_PARTS]
         end = asyncio.get_running_loop().time() + self.deadline_s
         large = sum(len(part.content) for part in parts) > INLINE
         subjects = await asyncio.to_thread(_identify, parts) if large else _identify(parts)
@@ -158,7 +163,9 @@ class AttachmentOpener:
         for subject in subjects:
             part = subject.part
             job_parts.append(
-                JobPart(clip(part.path), clip(part.labelled), clip(part.filename), offset, len(part.content))
+                JobPart(
+                    clip(part.path), clip(part.labelled), clip(part.filename), offset, len(part.content), subject.sha256
+                )
             )
             offset += len(part.content)
         job = Job(tuple(job_parts), words, int(limit * 800))

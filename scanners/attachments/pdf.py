@@ -279,6 +279,8 @@ def _codes(
 ) -> None:
     """Codes in pictures; pages with little text and no picture are drawn, since a code may be drawn as squares."""
     looks = _Looks(masks)
+    if len(document) > MAX_LOOKED:
+        looks.full(MAX_LOOKED, reading)
     for number, known in enumerate(pages):
         if known is not None and known.plain:
             continue
@@ -303,6 +305,7 @@ class _Looks:
     masks: bool
     pictures: int = 0
     drawn: int = 0
+    said: bool = False
 
     def at(self, page: Any, known: _Page | None, length: int, reading: Reading) -> None:
         """Look at the pictures of a page, then at the page as a whole where a code may be put together from pieces."""
@@ -316,14 +319,28 @@ class _Looks:
         images = [item for item in kinds if item.type == raw.FPDF_PAGEOBJ_IMAGE]
         seen = whole = False
         for image in images:
-            if self.pictures < MAX_PICTURES and _worth(image):
-                self.pictures += 1
-                seen = _picture(image, reading) or seen
-                whole = known is not None and known.lone and not self.masks  # drawn, it would show the same again
+            if not _worth(image):
+                continue
+            if self.pictures >= MAX_PICTURES:
+                self.full(MAX_PICTURES, reading)
+                break
+            self.pictures += 1
+            seen = _picture(image, reading) or seen
+            whole = known is not None and known.lone and not self.masks  # drawn, it would show the same again
         pieces = len(kinds) - len(images) > DRAWN_PATHS or (bool(images) and length < MOST_TEXT)
-        if pieces and not seen and not whole and self.drawn < MAX_DRAWN:
-            self.drawn += 1
-            _draw(page, reading)
+        if not pieces or seen or whole:
+            return
+        if self.drawn >= MAX_DRAWN:
+            self.full(MAX_DRAWN, reading)
+            return
+        self.drawn += 1
+        _draw(page, reading)
+
+    def full(self, bound: int, reading: Reading) -> None:
+        """Once a document: codes are looked for no further. Of low weight, since every long scan gets there."""
+        if not self.said:
+            self.said = True
+            reading.limited("codes", bound, Severity.LOW)
 
 
 def _worth(image: Any) -> bool:

@@ -54,7 +54,10 @@ def look(grey: bytes, width: int, height: int, reading: Reading) -> None:
 
     formats = zxingcpp.barcode_formats_from_str("QRCode|MicroQRCode|RMQRCode")
     view = memoryview(grey).cast("B", (height, width))
-    for code in zxingcpp.read_barcodes(view, formats=formats)[:MAX_CODES]:
+    codes = zxingcpp.read_barcodes(view, formats=formats)
+    if len(codes) > MAX_CODES:
+        reading.limited("codes", MAX_CODES)
+    for code in codes[:MAX_CODES]:
         if code.text:
             reading.note(Note(QR, "QR code in a picture", about=_host(code.text)))
             reading.member("qr", code.text.encode("utf-8", "replace"), "text/plain; charset=utf-8")

@@ -1,6 +1,7 @@
 """The real pool: jobs cross to sandboxed processes; those that die, hang or lie cost one finding and nobody else's mail."""
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -314,8 +315,11 @@ async def test_a_segmentation_fault_is_a_finding_and_the_next_message_fine(
         opened = await opener.open(mail(attached("a.txt", b"segv"), attached("b.txt", b"fine", "3")))
         assert [(finding.code, finding.part) for finding in opened.defects] == [("content.crashes", "2")]
         assert opened.parts[2].text == "fine"
-        ended = [process.returncode for process in processes if process.returncode is not None]
+        each = [asyncio.ensure_future(process.wait()) for process in processes]
+        async with asyncio.timeout(20):
+            ended = [await first for first in itertools.islice(asyncio.as_completed(each), 2)]
         assert ended == [-signal.SIGSEGV] * 2
+        assert sum(one.done() for one in each) == 2
         after = await opener.open(mail(attached("a.txt", b"good")))
         assert after.parts[1].text == "good"
         assert _codes(after) == set()
