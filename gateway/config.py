@@ -324,7 +324,7 @@ def _decode_path(kind: type[Any], value: Any) -> Any:
 def parse(data: bytes, path: Path) -> Config:
     """TOML text to Config. Raises ConfigError."""
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # Windows' editors begin a file with a mark
         tree = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 at byte {error.start}. Save the file as UTF-8 请另存为 UTF-8"]) from None

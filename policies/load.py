@@ -142,7 +142,13 @@ def _drafts(tables: Sequence[tuple[Table, bool]], report: Report) -> dict[str, _
                 f"没有内置规则 “{name}” 可替换{zh}", f'there is no built-in rule "{name}" to replace{en}', "name"
             )
         elif name in found and not found[name].builtin:
-            draft.table.problem(f"规则名 “{name}” 用了两次", f'the rule name "{name}" is used twice', "name")
+            first = found[name].table
+            place = f"{first.document.name}:{first.document.place((*first.path, 'name'))[0]}"
+            draft.table.problem(
+                f"规则名 “{name}” 用了两次，另一处在 {place}",
+                f'the rule name "{name}" is used twice, first at {place}',
+                "name",
+            )
         else:
             found[name] = draft
     for table, _ in tables:

@@ -70,7 +70,9 @@ class Table:
         value = self.data.get(key)
         if value is None:
             if required:
-                self.problem(f"缺少 “{key}”", f'"{key}" is missing')
+                words = ", ".join(choices)
+                zh, en = (f"；可用：{words}", f": one of {words}") if choices else ("", "")
+                self.problem(f"缺少 “{key}”{zh}", f'"{key}" is missing{en}')
             return ""
         if not isinstance(value, str):
             self.problem(f"“{key}” 应是带引号的文字", f'"{key}" must be text in quotes', key)

@@ -54,6 +54,16 @@ def parse(name: str, text: str) -> Document | Problem:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         what, line, column = _where(str(error), text)
+        wide = _wide(text, line)
+        if wide is not None:
+            column, letter, plain = wide
+            return Problem(
+                name,
+                line,
+                column,
+                f"此处有全角符号 {letter}，请改用半角 {plain}",
+                f"a full-width {letter} stands here: write {plain}",
+            )
         return Problem(name, line, column, f"不是合法的 TOML：{what}", f"not valid TOML: {what}")
     walker = _Walker(text)
     walker.document()
@@ -111,6 +121,39 @@ def _after_string(text: str, at: int) -> int:
     ):  # two quotes may stand before the closing three
         at, extra = at + 1, extra + 1
     return min(at, len(text))
+
+
+WIDE = {
+    "“": '"',
+    "”": '"',
+    "‘": "'",
+    "’": "'",
+    "，": ",",
+    "＝": "=",
+    "［": "[",
+    "］": "]",
+    "【": "[",
+    "】": "]",
+    "｛": "{",
+    "｝": "}",
+}
+"""Punctuation of Chinese keyboards that stands where TOML wants its own."""
+
+
+def _wide(text: str, line: int) -> tuple[int, str, str] | None:
+    """The first full-width sign outside strings and comments in that line: its column, the sign, and what to write."""
+    start = 0
+    for _ in range(line - 1):
+        start = text.find("\n", start) + 1
+    at = start
+    while at < len(text) and text[at] not in "\n#":
+        if text[at] in "\"'":
+            at = _after_string(text, at)
+            continue
+        if text[at] in WIDE:
+            return at - start + 1, text[at], WIDE[text[at]]
+        at += 1
+    return None
 
 
 def _where(message: str, text: str) -> tuple[str, int, int]:

@@ -13,18 +13,15 @@ from gateway.commands.explain import add_mail_options, read_mail, verdict, wante
 from gateway.commands.replay import add_replay
 from gateway.config import Config
 from gateway.judging import examples
-from gateway.judging.loading import JudgeError, load_dictionaries, load_ruleset, policy_files
+from gateway.judging.loading import JudgeError, ignored_files, load_dictionaries, load_ruleset, policy_files, read_text
 from gateway.judging.oneshot import judge_here
+from gateway.judging.remarks import remarks
 from gateway.judging.trial import Wanted, judge_bytes
 from policies import load
 from policies.compare import compare, words
-from policies.lists import Entry
 from policies.problem import PolicyError
 from policies.rule import Ruleset
 from scanners import registry
-
-SOON_DAYS = 14
-"""An exception that ends within two weeks is worth a word."""
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -116,10 +113,10 @@ def run_check(arguments: argparse.Namespace) -> int:
         return 1
     for problem in problems:
         print(problem, file=sys.stderr)
-    for warning in _expiring(ruleset.lists, datetime.now().astimezone()):
-        print(warning, file=sys.stderr)
     if problems:
         return 1
+    for remark in [*ignored_files(config), *remarks(config, ruleset, datetime.now().astimezone())]:
+        print(f"! {remark}", file=sys.stderr)
     ran = sum(len(rule.examples) for rule in ruleset.rules)
     own = sum(not rule.builtin for rule in ruleset.rules)
     print(
@@ -127,23 +124,6 @@ def run_check(arguments: argparse.Namespace) -> int:
         f"{len(ruleset.rules)} rules ({own} of your own), {ran} examples, all as written   {ruleset.version}"
     )
     return 0
-
-
-def _expiring(entries: Sequence[Entry], now: datetime) -> list[str]:
-    """A line for each exception that has ended or soon will."""
-    lines: list[str] = []
-    for entry in entries:
-        if entry.expires is None:
-            continue
-        days = (entry.expires - now.date()).days
-        party = entry.sender or entry.recipient or entry.signer
-        if days < 0:
-            lines.append(
-                f"list.{entry.name} {party}: 已于 {entry.expires} 到期，不再起作用 / ended on {entry.expires}, no longer used"
-            )
-        elif days <= SOON_DAYS:
-            lines.append(f"list.{entry.name} {party}: 将于 {entry.expires} 到期 / ends on {entry.expires}")
-    return lines
 
 
 def run_explain(arguments: argparse.Namespace) -> int:
@@ -196,7 +176,7 @@ def _ruleset_of(config: Config, path: Path) -> Ruleset:
         config = _with_dir(config, path)
         return load_ruleset(config, load_dictionaries(config))
     alone = replace(config, policies=replace(config.policies, dir=None))
-    files = [*policy_files(alone), (str(path), path.read_text(encoding="utf-8", errors="replace"))]
+    files = [*policy_files(alone), (str(path), read_text(path))]
     try:
         return load.load(files, registry.CATALOGUE, load_dictionaries(config).versions)
     except PolicyError as error:

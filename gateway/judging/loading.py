@@ -51,7 +51,7 @@ def load_dictionaries(config: Config) -> Dictionaries:
     """The shipped words and the operator's own (``dictionaries.toml`` beside the rules). Raises JudgeError."""
     own = config.policies.dir / "dictionaries.toml" if config.policies.dir else None
     try:
-        return registry.dictionaries_of(_read(own) if own and own.exists() else "")
+        return registry.dictionaries_of(read_text(own) if own and own.exists() else "")
     except DictionaryError as error:
         raise JudgeError(f"{own}: {error}") from None
 
@@ -74,20 +74,51 @@ def policy_files(config: Config) -> list[tuple[str, str]]:
     files = [path for folder in folders for path in sorted(folder.glob("*.toml")) if path.name != "dictionaries.toml"]
     if len(files) > MAX_POLICY_FILES:
         raise JudgeError(f"more than {MAX_POLICY_FILES} rule files 规则文件过多")
-    return [(str(path) if path.parent != BUILTIN else f"builtin/{path.name}", _read(path)) for path in files]
+    return [(str(path) if path.parent != BUILTIN else f"builtin/{path.name}", read_text(path)) for path in files]
 
 
-def _read(path: Path) -> str:
+def ignored_files(config: Config) -> list[str]:
+    """A line for each file beside the rules that is none: an editor may have saved ``rules.toml.txt``."""
+    if not config.policies.dir or not config.policies.dir.is_dir():
+        return []
+    known = (".toml", ".yar", ".yara")
+    names = (path for path in sorted(config.policies.dir.iterdir())[:MAX_POLICY_FILES] if path.is_file())
+    return [
+        f"{path}: 不以 .toml 结尾，未作为规则读取 / is not read as rules: its name does not end in .toml"
+        for path in names
+        if not path.name.startswith(".") and path.suffix.lower() not in known
+    ]
+
+
+def read_text(path: Path) -> str:
+    """A file of rules, in UTF-8. Raises JudgeError with what to do."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise JudgeError(f"{path}: {error.strerror}") from None
+        raise JudgeError(f"{path}: 无法读取 / cannot be read: {error.strerror}") from None
     if len(data) > MAX_POLICY_BYTES:
-        raise JudgeError(f"{path}: larger than {MAX_POLICY_BYTES} bytes 文件过大")
+        raise JudgeError(
+            f"{path}: 超过 {MAX_POLICY_BYTES} 字节，请拆成多个文件 / larger than {MAX_POLICY_BYTES} bytes: split it into several files"
+        )
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")  # Windows' editors begin a file with a mark
     except UnicodeDecodeError as error:
-        raise JudgeError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8 请另存为 UTF-8") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise JudgeError(
+            f"{path}:{line}:1: 不是 UTF-8 编码（像是 {_encoding(data)}）；请在编辑器中“另存为”，编码选 UTF-8 / "
+            f"not UTF-8 (it looks like {_encoding(data)}): save it again with the encoding UTF-8"
+        ) from None
+
+
+def _encoding(data: bytes) -> str:
+    """What a file that isn't UTF-8 probably is; only for the message."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "UTF-16"
+    try:
+        data.decode("gb18030")
+    except UnicodeDecodeError:
+        return "binary"
+    return "GBK"
 
 
 def yara_source(config: Config) -> dict[str, str]:

@@ -103,7 +103,7 @@ MESSAGES = [
         GOOD.replace('"r"', '"Big Rule"'),
         "a.toml:3:8: 名字只用小写字母、数字和连字符，至多 64 个 / a name has lower-case letters, digits and hyphens, at most 64",
     ),
-    (GOOD + GOOD, 'a.toml:8:8: 规则名 “r” 用了两次 / the rule name "r" is used twice'),
+    (GOOD + GOOD, 'a.toml:8:8: 规则名 “r” 用了两次，另一处在 a.toml:3 / the rule name "r" is used twice, first at a.toml:3'),
     (
         rule('{ all = [' * 10 + '"malware.clamav"' + "] }" * 10),
         "a.toml:5:88: 条件嵌套超过 8 层 / conditions are nested more than 8 deep",
@@ -115,7 +115,7 @@ MESSAGES = [
     ),
     (
         '[[allow]]\nlist = "r"\nsender = "a@b.example"\nreason = "x"\nexpires = 2027-01-31\n' + GOOD,
-        'a.toml:2:1: 缺少 “auth” / "auth" is missing',
+        'a.toml:2:1: 缺少 “auth”；可用：dmarc, dkim, spf, arc, login, relay / "auth" is missing: one of dmarc, dkim, spf, arc, login, relay',
     ),
     (
         '[[watch]]\nlist = "rivals"\nrecipient = "b.example"\nreason = "x"\n' + rule('"malware.clamav"', unless='"list.rivals"'),
