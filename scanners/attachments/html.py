@@ -83,14 +83,6 @@ def read_svg(data: bytes, reading: Reading) -> None:
     read(data, reading)
 
 
-def read_svg(data: bytes, reading: Reading) -> None:
-    """A drawing is a page to the browser that opens it; one that runs script is a page in disguise."""
-    lowered = data[:MAX_HTML].lower()
-    if b"<script" in lowered or b"javascript:" in lowered or re2.search(rb"[\s\"'/]on[a-z]{3,20}\s{0,8}=", lowered):
-        reading.note(Note(DANGEROUS, "a drawing (SVG) that runs script", about="svg"))
-    read(data, reading)
-
-
 def may_smuggle(content: bytes) -> bool:
     """Cheap and linear: does this page hold a script or a document as ``data:``? Mail that people write holds neither."""
     lowered = content.lower()

@@ -67,14 +67,14 @@ class Inspection:
         """Open one attachment of the message. A bound is reported once for each: later ones meet what earlier ones spent."""
         self._limits.clear()
         prefix = f"{part.path}!{_shown(part.filename) or 'attachment'}"
-        self._open(_Place(part.path, prefix, 0, ()), part.filename, part.declared, content)
+        self._open(_Place(part.path, prefix, 0, ()), part.filename, part.declared, content, part.sha256)
 
     def answer(self) -> Answer:
         """Everything found."""
         return Answer(self._engine.version, tuple(self._parts), tuple(self._findings))
 
-    def _open(self, place: _Place, name: str, declared: str, content: bytes) -> None:
-        digest = hashlib.sha256(content).hexdigest()
+    def _open(self, place: _Place, name: str, declared: str, content: bytes, digest: str = "") -> None:
+        digest = digest or hashlib.sha256(content).hexdigest()
         kind = refine(content, filetype.detect(content), name, declared)
         index = len(self._parts)
         part = FoundPart(place.path, kind.media_type, clip(name), len(content), digest, None)

@@ -37,6 +37,8 @@ class JobPart(msgspec.Struct, frozen=True, array_like=True):
     filename: Name
     offset: Amount
     length: Amount
+    sha256: Annotated[str, Meta(max_length=64)] = ""
+    """Hex, as the worker has it already; empty when it has not."""
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True):
