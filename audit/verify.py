@@ -8,7 +8,7 @@ import argparse
 import json
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -38,7 +38,8 @@ class Verified:
 class _Check:
     """One pass over one log."""
 
-    def __init__(self, directory: Path, trusted: str) -> None:
+    def __init__(self, directory: Path, trusted: str, progress: Callable[[int, int], None]) -> None:
+        self.progress = progress
         self.directory = directory
         self.wrong: list[str] = []
         self.tiles = 0
@@ -102,6 +103,7 @@ class _Check:
     def _tiles(self, head: Checkpoint) -> None:
         for number in range(-(-head.size // TILE_WIDTH)):
             self._bundle(number, min(TILE_WIDTH, head.size - number * TILE_WIDTH))
+            self.progress(self.frontier.size, head.size)
         for level, (full, partial) in enumerate(widths(head.size)):
             if level and partial:
                 self._hashes(level, full, self.edges[level] if level < len(self.edges) else [])
@@ -322,9 +324,14 @@ def _frame(data: bytes, at: int, chain: bytes) -> tuple[int, int, bytes, bytes, 
     return first, count, data[start : start + body], data[start + body : end], data[end : end + 32], end + 32
 
 
-def verify(directory: Path, vkey: str = "") -> Verified:
-    """Check everything; ``vkey`` is the log's key as known from elsewhere (else the folder's own word is taken for it)."""
-    check = _Check(directory, vkey)
+def verify(
+    directory: Path, vkey: str = "", progress: Callable[[int, int], None] = lambda done, total: None
+) -> Verified:
+    """Check everything; ``vkey`` is the log's key as known from elsewhere (else the folder's own word is taken for it).
+
+    ``progress`` is called every few hundred events with how many are done and how many there are.
+    """
+    check = _Check(directory, vkey, progress)
     try:
         return check.run()
     except OSError as error:

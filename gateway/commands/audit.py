@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from audit.reader import LogView, Stored
 from audit.shard import new_shard
 from gateway import config as configuration
 from gateway.config import Config
+from gateway.progress import Progress
 from gateway.recording.keeper import paths
 from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
 from gateway.recording.unsealing import NotEntitled, add_options, authenticate
@@ -55,7 +57,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
         return 2
     for _ in range(LIVE_ATTEMPTS):
         before = _mark(folder)
-        found = verifier.verify(folder, arguments.vkey)
+        found = verifier.verify(folder, arguments.vkey, Progress("events verified 已校验", time.monotonic, sys.stderr))
         if not found.mismatches or _mark(folder) == before:
             break
     print(verifier.report(found))

@@ -3,7 +3,8 @@
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -14,6 +15,7 @@ from audit.reader import LogView, Stored
 from audit.spread import PART
 from gateway import config as configuration
 from gateway.config import Config
+from gateway.progress import Progress
 from gateway.recording.intents import DECIDED
 from gateway.recording.keeper import paths
 from gateway.recording.keeper_client import LINES_AT_ONCE, KeeperClient, KeeperUnavailable
@@ -46,9 +48,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser = subparsers.add_parser(
         "find",
         help="find messages in the log 在日志中查找邮件",
-        description="Messages in the audit log, the newest first. --from, --to and --subject open sealed fields: that takes an\n"
-        "operator with the role auditor or admin, a purpose, and is itself an event.\n"
-        "在审计日志中查找邮件，最新在前。按发件人、收件人或主题查找须打开密封字段：需审计员或管理员身份与目的，且查找本身会被记录。",
+        description="Messages in the audit log, the newest first. There is no index: the log is read from its end until --limit is met,\n"
+        "so --since makes it quick; on a long log progress is said. --from, --to and --subject open sealed fields: that takes an operator\n"
+        "with the role auditor or admin, a purpose, and is itself an event.\n"
+        "在审计日志中查找邮件，最新在前。没有索引，自末尾逐条扫描，用 --since 缩小范围可加快，日志很长时显示进度。按发件人、收件人或\n"
+        "主题查找须打开密封字段：需审计员或管理员身份与目的，且查找本身会被记录。",
         epilog="examples 示例:\n  sealgate find --since 2h --verdict hold\n"
         "  sealgate find --from zhang@corp.test --as li --purpose 'complaint 17'",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -75,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not 0 < arguments.limit <= MAX_LIMIT:
             raise ValueError(f"--limit: 1 to {MAX_LIMIT}")
         view = LogView.open(where.audit)
-        found = _public(view, wanted)
+        found = _public(view, wanted, Progress("events searched 已搜索", time.monotonic, sys.stderr))
         if wanted.sealed:
             return _run_sealed(config, arguments, view, wanted, found)
         return _print((stored[0], {}) for stored in islice(found, arguments.limit))
@@ -106,10 +110,14 @@ def parse_since(text: str, now: datetime) -> datetime | None:
     return at.astimezone() if at.tzinfo is None else at
 
 
-def _public(view: LogView, wanted: Wanted) -> Iterator[list[Stored]]:
-    """Decided messages, newest first, that fit as far as that is public; each with its continuations, which stand behind it."""
+def _public(view: LogView, wanted: Wanted, progress: Callable[[int, int], None]) -> Iterator[list[Stored]]:
+    """Decided messages, newest first, that fit as far as that is public; each with its continuations, which stand behind it.
+
+    A scan from the log's end, 256 events in memory at a time; it ends at ``since``, or when enough was found.
+    """
     parts: list[Stored] = []
     for stored in view.backwards():
+        progress(view.size - stored.index, view.size)
         if wanted.since is not None and stored.at < wanted.since:
             return
         if stored.text("type") == PART:
