@@ -24,7 +24,7 @@ from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.message import Message
 from scanners.numbers import Allowance, Number
 from scanners.patterns import Prefilter, compiled, places, prefilter
-from scanners.readings import Reading
+from scanners.readings import Place, Reading
 
 REACH = 24
 """Characters within which a context word must stand."""
@@ -48,6 +48,8 @@ CODES = (*(Code(one.code, one.severity, one.zh, one.en) for one in DETECTORS), *
 
 _CUT = frozenset(("iban", "cn.uscc", "cn.address"))
 """Those whose pattern may run on into the next word: their ends are found otherwise."""
+_BROKEN_BYTES = 256 * 1024
+"""Bytes of a file in which numbers over several lines are looked for: columns of long tables are no broken numbers."""
 _HIT_COST = 20
 """What an identifier takes of the allowance, in groups of digits: keeping and sorting it costs so much."""
 _LOOK_COST = 3
@@ -92,6 +94,10 @@ class Finder:
         self.screens = [self._index(_screen(one)) for one in DETECTORS]
         self.contexts = [self._index(_any_of(one.context)) if one.context else None for one in DETECTORS]
         self.number = self._index(numbers.SCREEN)
+        self.broken = self._index(numbers.BROKEN)
+        self.whole = [rank for rank, one in enumerate(DETECTORS) if one.name in ("cn.id18", "bank.card")]
+        lengths = {length for rank in self.whole for length in DETECTORS[rank].lengths}
+        self.pieces = {digit: tuple(sorted(lengths)) for digit in b"123456789"}
         self.account = self._index(_any_of(accounts.ACCOUNT_WORDS))
         self.detailed = self._index(accounts.DETAILS)
         self.changing = self._index(accounts.CHANGE)
@@ -121,6 +127,8 @@ class Finder:
         if self.number in present:
             found += self._free_numbers(data, at, seen.allowance)
             found += self._bound_numbers(ranks, data, beside, seen.allowance, with_accounts=self.account in present)
+        if self.broken in present and (reading.place is Place.BODY or len(data) <= _BROKEN_BYTES):
+            found += self._broken_numbers(data, reading.place is Place.BODY, at, seen.allowance)
         if seen.allowance.spent:
             seen.exhausted = reading
         kept = _longest(found)
@@ -190,6 +198,21 @@ class Finder:
                 yield _Hit(-1, number.digits, number.start, number.end)
             if not allowance.take(_LOOK_COST):
                 return
+
+    def _broken_numbers(self, data: bytes, body: bool, at: datetime, allowance: Allowance) -> Iterator[_Hit]:
+        """Identity numbers over several lines or cells (in files beside a word for them), and cards beside a word for them."""
+        for number in numbers.broken(data, self.pieces, allowance):
+            if not allowance.take(_LOOK_COST):
+                return
+            for rank in self.whole:
+                one = DETECTORS[rank]
+                words = (
+                    (*ID_WORDS, "证件", "身份") if one.name == "cn.id18" else (*accounts.ACCOUNT_WORDS, "卡号", "card")
+                )
+                free = body and one.name == "cn.id18"
+                value = _number(one, number, data, at)
+                if value and (free or near(data, number.start, number.end, words)):
+                    yield _Hit(rank, value, number.start, number.end)
 
     def _money(self, reading: Reading, seen: _Seen, present: frozenset[int], kept: list[_Hit]) -> None:
         data = reading.normal.data
@@ -361,6 +384,8 @@ def _mobile(number: Number, data: bytes) -> str:
         return ""
     if groups not in _MOBILE_GROUPS and set(groups) != {1}:
         return ""
+    if number.groups == (3, 8) and data[number.start + 3] == 0x2E and not numbers.is_phone(data, number.start):
+        return ""  # 138.00138000 is a decimal more often
     return digits if cn_mobile(digits) else ""
 
 

@@ -36,8 +36,10 @@ TRIGGERS = (
     rf"[0-9]{_ANY}{{1,2}}[0-9]{{1,{MAX_DIGITS}}}{_DOTTED}[0-9]",
     rf"(?:^|[^0-9.\t,])[0-9]{{1,{MIN_DIGITS - 1}}}\.[0-9]",
     r"[0-9](?:[- _–—]\.|\.[-. _–—])[0-9]",
+    r"[\t,]1[3-9][0-9]\.[0-9]{8}",
 )
-"""Where a number may be: nine digits without points; points and another separator; one point, but not in a cell; two marks in a row.
+"""Where a number may be: nine digits without points; points and another separator; one point, but not in a cell; two marks in a row; in a
+cell a decimal that could be a phone number.
 Patterns for an engine; every number begins in a run of digits and separators that one of them touches."""
 
 SCREEN = f"[0-9](?:{_ANY}{{0,2}}[0-9]){{{MIN_DIGITS - 1}}}"
@@ -50,6 +52,14 @@ _GAPS = frozenset(_SINGLE) | {first + second for first in _SINGLE for second in 
 """What may stand between two groups of one number: one separator or two."""
 _CHECK_MARK = re.compile(rb"[-. ]?(?:[Xx]|\xef\xbc\xb8|\xc3\x97)")
 """The check character of an identity number: X, or the multiplication sign that looks like it."""
+_BREAK = re.compile(rb"[-. ]{0,2}[\n\t][>| \t\n]{0,8}")
+"""What may stand in a number that goes on in the next line, quoted or not, or in the next cell. Fixed and short: linear."""
+BROKEN = "[0-9][-. ]{0,2}[\n\t][>| \t\n]{0,8}[0-9]"
+"""The same for a prefilter."""
+_MOST_PIECES = 200
+"""Groups that are joined at once; longer columns are taken in pieces that overlap by one number."""
+PHONES = ("手机", "电话", "联系方式", "移动", "mobile", "phone", "tel", "cell", "微信", "whatsapp")
+"""Beside these ``138.00138000`` is a phone number, elsewhere a decimal."""
 GLUED = (b"imei", b"tel", b"fax", b"phone", b"mobile", b"acct", b"account", b"no", b"cnaps", b"card", b"id")
 """Words that people write right before a number; after other letters it is part of something longer."""
 
@@ -101,6 +111,34 @@ def numbers_in(data: bytes, spans: Iterable[tuple[int, int]], heads: Heads, allo
         yield from _read(data, lo, hi, heads, allowance)
         if allowance.spent:
             return
+
+
+def broken(data: bytes, heads: Heads, allowance: Allowance) -> Iterator[Number]:
+    """Those that go on in the next line or cell: joined like groups, and given only when a break is within."""
+    run: list[tuple[int, int]] = []
+    last = 0
+    for match in _DIGITS.finditer(data):
+        span = match.span()
+        gap = data[last : span[0]]
+        if run and (len(run) >= _MOST_PIECES or (gap not in _GAPS and _BREAK.fullmatch(gap) is None)):
+            if not allowance.take(len(run)):
+                return
+            yield from _parted(data, run, heads)
+            run = run[-MAX_DIGITS:] if len(run) >= _MOST_PIECES else []
+        run.append(span)
+        last = span[1]
+    if run and allowance.take(len(run)):
+        yield from _parted(data, run, heads)
+
+
+def _parted(data: bytes, run: list[tuple[int, int]], heads: Heads) -> Iterator[Number]:
+    if len(run) > 1:
+        found = _of_run(data, run, len(data), heads)
+        yield from (
+            one
+            for one in found
+            if data.find(b"\n", one.start, one.end) >= 0 or data.find(b"\t", one.start, one.end) >= 0
+        )
 
 
 def _slices(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -206,8 +244,16 @@ def _is_decimal(data: bytes, run: list[tuple[int, int]]) -> bool:
     (start, dot), (after, end) = run
     if after != dot + 1 or data[dot] != 46 or dot - start > MIN_DIGITS:
         return False
+    if is_phone(data, start):
+        return False
     before = data[start - 1 : start]
     return before in (b"\t", b",") or (before in (b"\n", b"") and data[end : end + 1] in (b"\t", b","))
+
+
+def is_phone(data: bytes, start: int) -> bool:
+    """Whether a word for phones stands shortly before that place."""
+    before = data[max(0, start - 40) : start].lower()
+    return any(word.encode() in before for word in PHONES)
 
 
 def _stands_alone(data: bytes, start: int, end: int) -> bool:
