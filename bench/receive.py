@@ -26,6 +26,7 @@ from gateway.config import Config, Gateway, Limits, Listener, Route
 from gateway.smtp.answered import Answered
 from gateway.smtp.limits import WorkerLimits
 from gateway.smtp.parameters import Capabilities
+from gateway.smtp.parts import Parts
 from gateway.smtp.reply import Reply
 from gateway.smtp.server import Server
 from scanners.message import Envelope
@@ -89,10 +90,9 @@ async def measure(arguments: argparse.Namespace, state: Path) -> tuple[float, fl
         limits=Limits(message_bytes=100_000_000, inflight_mb=400),
     )
     receiver = Nobody()
-    server = Server(
-        config,
-        Listener("bench", "127.0.0.1:0", "inbound"),
-        receiver,
+    parts = Parts(
+        config=config,
+        receiver=receiver,
         clock=time.monotonic,
         now=lambda: datetime.now(UTC),
         ids=ids,
@@ -101,6 +101,7 @@ async def measure(arguments: argparse.Namespace, state: Path) -> tuple[float, fl
         log=logging.getLogger("bench"),
         capabilities=Capabilities,
     )
+    server = Server(parts, Listener("bench", "127.0.0.1:0", "inbound"))
     sock = socket.create_server(("127.0.0.1", 0))
     await server.start(sock)
     body = mail(arguments.size)

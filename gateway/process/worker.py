@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -18,17 +19,20 @@ from gateway import pipeline
 from gateway.config import Config
 from gateway.context.gather import Gatherer
 from gateway.custody.courier import Courier
-from gateway.custody.desk import delay_notice, ids, noting, now, open_desk, outward, remembering, retries, signer
+from gateway.custody.desk import Desk, delay_notice, ids, noting, now, open_desk, outward, remembering, retries, signer
 from gateway.custody.rejudging import rejudger
 from gateway.custody.release import Releaser
 from gateway.hops import Hops
 from gateway.judging import loading
+from gateway.judging.judge import Judge
+from gateway.pipeline import Pipeline
 from gateway.process import lifeline, logs
 from gateway.process.chores import Chore, doing
 from gateway.recording.sessions import SessionLog
 from gateway.smtp.answered import Answered
 from gateway.smtp.limits import WorkerLimits
 from gateway.smtp.parameters import Capabilities
+from gateway.smtp.parts import Parts
 from gateway.smtp.pool import Pool
 from gateway.smtp.server import Server, server_context
 from gateway.smtp.shared_limits import SharedClientLimits
@@ -62,6 +66,107 @@ def offered(config: Config, hops: Hops, pool: Pool) -> Callable[[], Capabilities
     return capabilities
 
 
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a worker is made of; each part is closed by the stack it was built on."""
+
+    config: Config
+    log: logging.Logger
+    desk: Desk
+    judge: Judge
+    gather: Gatherer
+    pool: Pool
+    hops: Hops
+
+
+async def build(config: Config, slot: int, log: logging.Logger, stack: contextlib.AsyncExitStack) -> House:
+    """Judge, desk and pool. Raises as they do: a worker without one of them doesn't start."""
+    resolver = CachingResolver(config.dns.servers, config.dns.timeout_s, time.monotonic)
+    stack.push_async_callback(resolver.close)
+    poison = PoisonTable(config.gateway.state_dir / "run" / "poison")
+    stack.callback(poison.close)
+    opener = AttachmentOpener(
+        config.gateway.state_dir / "run" / "decoder.sock",
+        compile_rules(loading.yara_source(config)).version,
+        Cache(config.gateway.attachment_cache_mb * 1_000_000),
+        poison,
+    )
+    judge = loading.build(config, resolver, opener)
+    desk = await stack.enter_async_context(open_desk(config, f"worker-{slot}"))
+    gather = Gatherer.of(config, lambda: datetime.now().astimezone(), desk.memory.correspondents)
+    pool = Pool(hostname=config.gateway.hostname, clock=time.monotonic, resolver=resolver)
+    stack.push_async_callback(pool.close)
+    return House(config, log, desk, judge, gather, pool, Hops())
+
+
+def pipeline_of(house: House, stack: contextlib.AsyncExitStack) -> Pipeline:
+    """The receiver behind every listener; what it keeps is carried on by a courier of its own."""
+    config, desk, judge = house.config, house.desk, house.judge
+    carrier = noting(house.pool, desk.memory)
+    monitor = config.gateway.mode == "monitor"
+    courier = Courier(
+        desk.custody,
+        carrier,
+        outward(config, desk.routes, house.hops),
+        desk.notices,
+        retries(config),
+        clock=time.monotonic,
+        log=house.log,
+        releaser=Releaser(desk.custody, rejudger(judge, house.gather, time.monotonic, monitor=monitor), desk.routes),
+        judge_version=judge.version,
+        delay_notice=delay_notice(config),
+    )
+    stack.push_async_callback(courier.drain)
+    parts = pipeline.Parts(
+        config=config,
+        judge=judge,
+        recorder=desk.recorder,
+        pool=carrier,
+        custody=desk.custody,
+        routes=desk.routes,
+        hops=house.hops,
+        gather=house.gather,
+        attempt_soon=courier.attempt_soon,
+        clock=time.monotonic,
+        now=now,
+        ids=ids,
+        log=house.log,
+        signer=signer(config),
+        aggregates=desk.memory.aggregates,
+    )
+    return Pipeline(parts)
+
+
+def servers_of(
+    house: House, receiver: Pipeline, sessions: SessionLog, stack: contextlib.AsyncExitStack
+) -> list[Server]:
+    """A server for each listener, counting its clients in the node's table."""
+    config = house.config
+    clients = SharedClientLimits(
+        config.gateway.state_dir / "run" / "limits",
+        config.limits.connections_per_client,
+        config.limits.messages_per_minute,
+        time.monotonic,
+        config.limits.refusals_per_client,
+    )
+    stack.callback(clients.close)
+    parts = Parts(
+        config=config,
+        receiver=receiver,
+        clock=time.monotonic,
+        now=now,
+        ids=ids,
+        limits=WorkerLimits.of(config.limits, time.monotonic, clients),
+        answered=Answered(time.monotonic),
+        log=house.log,
+        capabilities=offered(config, house.hops, house.pool),
+        users=UsersFile(config.auth.users_file) if config.auth.users_file else None,
+        watch=sessions,
+        room=lambda: house.desk.recorder.room,
+    )
+    return [Server(parts, listener, server_context(listener.tls)) for listener in config.listeners]
+
+
 async def serve(
     config: Config, slot: int, descriptors: dict[str, int], ready: Callable[[], None], log: logging.Logger
 ) -> None:
@@ -70,95 +175,15 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    state = config.gateway.state_dir
     async with contextlib.AsyncExitStack() as stack:
-        resolver = CachingResolver(config.dns.servers, config.dns.timeout_s, time.monotonic)
-        stack.push_async_callback(resolver.close)
-        poison = PoisonTable(state / "run" / "poison")
-        stack.callback(poison.close)
-        opener = AttachmentOpener(
-            state / "run" / "decoder.sock",
-            compile_rules(loading.yara_source(config)).version,
-            Cache(config.gateway.attachment_cache_mb * 1_000_000),
-            poison,
-        )
-        judge = loading.build(config, resolver, opener)
-        desk = await stack.enter_async_context(open_desk(config, f"worker-{slot}"))
-        gather = Gatherer.of(config, lambda: datetime.now().astimezone(), desk.memory.correspondents)
-        pool = Pool(hostname=config.gateway.hostname, clock=time.monotonic, resolver=resolver)
-        stack.push_async_callback(pool.close)
-        carrier = noting(pool, desk.memory)
-        hops = Hops()
-        courier = Courier(
-            desk.custody,
-            carrier,
-            outward(config, desk.routes, hops),
-            desk.notices,
-            retries(config),
-            clock=time.monotonic,
-            log=log,
-            releaser=Releaser(
-                desk.custody,
-                rejudger(judge, gather, time.monotonic, monitor=config.gateway.mode == "monitor"),
-                desk.routes,
-            ),
-            judge_version=judge.version,
-            delay_notice=delay_notice(config),
-        )
-        stack.push_async_callback(courier.drain)
-        parts = pipeline.Parts(
-            config=config,
-            judge=judge,
-            recorder=desk.recorder,
-            pool=carrier,
-            custody=desk.custody,
-            routes=desk.routes,
-            hops=hops,
-            gather=gather,
-            attempt_soon=courier.attempt_soon,
-            clock=time.monotonic,
-            now=now,
-            ids=ids,
-            log=log,
-            signer=signer(config),
-            aggregates=desk.memory.aggregates,
-        )
-        sessions = SessionLog(desk.recorder, now, ids, log)
+        house = await build(config, slot, log, stack)
+        receiver = pipeline_of(house, stack)
+        sessions = SessionLog(house.desk.recorder, now, ids, log)
         stack.push_async_callback(sessions.close)
-        receiver = pipeline.Pipeline(parts)
-        clients = SharedClientLimits(
-            state / "run" / "limits",
-            config.limits.connections_per_client,
-            config.limits.messages_per_minute,
-            time.monotonic,
-            config.limits.refusals_per_client,
-        )
-        stack.callback(clients.close)
-        limits = WorkerLimits.of(config.limits, time.monotonic, clients)
-        answered = Answered(time.monotonic)
-        capabilities = offered(config, hops, pool)
-        servers = [
-            Server(
-                config,
-                listener,
-                receiver,
-                clock=time.monotonic,
-                now=now,
-                ids=ids,
-                limits=limits,
-                answered=answered,
-                log=log,
-                capabilities=capabilities,
-                tls=server_context(listener.tls),
-                users=UsersFile(config.auth.users_file) if config.auth.users_file else None,
-                watch=sessions,
-                room=lambda: desk.recorder.room,
-            )
-            for listener in config.listeners
-        ]
-        for server, listener in zip(servers, config.listeners, strict=True):
-            await server.start(socket.socket(fileno=descriptors[listener.name]))
-        chores = (Chore("sessions", SESSIONS_S, sessions.flush), *remembering(desk.memory))
+        servers = servers_of(house, receiver, sessions, stack)
+        for server in servers:
+            await server.start(socket.socket(fileno=descriptors[server.listener.name]))
+        chores = (Chore("sessions", SESSIONS_S, sessions.flush), *remembering(house.desk.memory))
         await stack.enter_async_context(doing(chores, log))
         ready()
         await stopping.wait()

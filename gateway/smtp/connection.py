@@ -61,14 +61,15 @@ class Connection(SMTP):
 
     def __init__(self, server: "Server") -> None:
         self._server = server
+        self._parts = server.parts
         self._loop = server.loop
         self._lines = LineReader()
         self._data: DataReader | None = None
         self._mode = Mode.CLOSED
         self._out: list[bytes] = []
-        self._reservation = Reservation(server.limits.budget)
+        self._reservation = Reservation(server.parts.limits.budget)
         self._counted_as: str | None = None
-        self._since = self._heard = server.clock()
+        self._since = self._heard = server.parts.clock()
         self._held_back = self._write_paused = self._eof = self._delivering = self._stopping = self._served = (
             self._had_last
         ) = False
@@ -87,7 +88,7 @@ class Connection(SMTP):
             peer = canonical(peername[0])
         except ValueError:
             peer = peername[0]
-        self._talk = Session(server.terms, self, server.ids(), peer, server.capabilities)
+        self._talk = Session(server.terms, self, server.parts.ids(), peer, server.parts.capabilities)
         self._stopping = server.stopping  # accepted in the turn of the loop in which we were told to stop
         refusal = server.opened(self)
         if refusal is not None:
@@ -97,13 +98,13 @@ class Connection(SMTP):
         elif peer in server.terms.access.trusted:
             self._mode = Mode.PROXY
         else:
-            server.log.warning("connection refused: not a trusted hop (listener %s)", server.listener.name)
-            server.watch.refused(server.listener.name, peer, say.CLOSED)
+            server.parts.log.warning("connection refused: not a trusted hop (listener %s)", server.listener.name)
+            server.parts.watch.refused(server.listener.name, peer, say.CLOSED)
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Octets; what they are for depends on the mode."""
-        self._heard = self._server.clock()
+        self._heard = self._parts.clock()
         mode = self._mode
         if mode is Mode.DATA:
             self._read_data(data)
@@ -151,22 +152,22 @@ class Connection(SMTP):
 
     def may_send(self, client: str | None) -> bool:
         """See terms.Gate. A hop that names nobody isn't counted as a client."""
-        return client is None or self._server.limits.clients.message(client_key(client))
+        return client is None or self._parts.limits.clients.message(client_key(client))
 
     def reserve(self, octets: int) -> bool:
         """See terms.Gate. Nothing is taken that could not be recorded: the log's disk reserve is for the outcomes of what is here."""
         self._reservation.close()
-        return octets == 0 or (self._server.room() and self._reservation.grow(octets))
+        return octets == 0 or (self._parts.room() and self._reservation.grow(octets))
 
     def may_authenticate(self, client: str | None) -> bool:
         """See terms.Gate."""
-        return client is None or self._server.limits.clients.may_authenticate(client_key(client))
+        return client is None or self._parts.limits.clients.may_authenticate(client_key(client))
 
     # Time and the end.
 
     def check_time(self, now: float) -> None:
         """Called about once a second: end what took too long."""
-        limits = self._server.config.limits
+        limits = self._parts.config.limits
         mode = self._mode
         if mode is Mode.COMMANDS:
             if now - self._since > limits.command_s:
@@ -224,15 +225,15 @@ class Connection(SMTP):
             self._say(Step(say.TALKED_FIRST, Then.CLOSE))
             return
         self._mode = Mode.COMMANDS
-        self._since = self._server.clock()
+        self._since = self._parts.clock()
         self._say(self._talk.greeting())
 
     def _read_proxy(self) -> None:
         try:
             header = parse_proxy(self._lines.peek())
         except ProxyError as error:
-            self._server.log.warning("connection closed: %s (listener %s)", error, self._server.listener.name)
-            self._server.watch.refused(self._server.listener.name, self._talk.peer, say.CLOSED)
+            self._parts.log.warning("connection closed: %s (listener %s)", error, self._server.listener.name)
+            self._parts.watch.refused(self._server.listener.name, self._talk.peer, say.CLOSED)
             self._transport.abort()
             return
         if header is not None:
@@ -299,7 +300,7 @@ class Connection(SMTP):
         """Say what is left to say and close."""
         self._flush()
         self._mode = Mode.CLOSED
-        self._since = self._server.clock()
+        self._since = self._parts.clock()
         self._transport.close()
 
     # A message.
@@ -308,7 +309,7 @@ class Connection(SMTP):
         assert self._data is not None, "the mode is DATA"
         rest = self._data.feed(data)
         if rest is None:
-            if self._data.discarded > self._server.config.limits.message_bytes:
+            if self._data.discarded > self._parts.config.limits.message_bytes:
                 self._say(Step(say.TOO_BIG, Then.CLOSE))
             return
         outcome = self._data.finish()
@@ -322,20 +323,20 @@ class Connection(SMTP):
             self._run()
             return
         self._delivering = True
-        self._work(self._deliver(self._talk.envelope(self._server.ids(), self._server.now()), outcome))
+        self._work(self._deliver(self._talk.envelope(self._parts.ids(), self._parts.now()), outcome))
 
     async def _deliver(self, envelope: Envelope, raw: bytes) -> None:
         """The message's way. Nothing that happens to the connection stops it once it is here."""
         server = self._server
-        kept = server.answered.find(envelope, raw)
+        kept = server.parts.answered.find(envelope, raw)
         if kept is None:
             reply = await server.receive(envelope, raw)
         else:
             reply = kept.reply
-            await server.watch.duplicate(envelope, raw, kept)
+            await server.parts.watch.duplicate(envelope, raw, kept)
         self._delivering = False
         if self._mode is not Mode.BUSY or self._transport.is_closing():
-            server.answered.keep(envelope, raw, reply)
+            server.parts.answered.keep(envelope, raw, reply)
             self._reservation.close()
             return
         self._resume(self._talk.finished(reply), answered=True)
@@ -353,7 +354,7 @@ class Connection(SMTP):
         if self._mode is not Mode.BUSY:
             return
         self._mode = Mode.COMMANDS
-        self._since = self._server.clock()
+        self._since = self._parts.clock()
         if answered:
             self._step(step)
         else:
@@ -368,33 +369,33 @@ class Connection(SMTP):
 
     async def _check_login(self) -> None:
         credentials = self._talk.credentials
-        users = self._server.users
+        users = self._parts.users
         assert credentials is not None, "the session asked for it"
         assert users is not None, "AUTH is offered only with users"
         try:
             login = await users.verify(credentials)
         except (BusyError, UsersError) as error:
-            self._server.log.error("login not checked: %s", error)
+            self._parts.log.error("login not checked: %s", error)
             self._resume(self._talk.not_authenticated())
             return
         if login is None and self._talk.connected_client is not None:
-            self._server.limits.clients.authentication_failed(client_key(self._talk.connected_client))
+            self._parts.limits.clients.authentication_failed(client_key(self._talk.connected_client))
         if login is not None:
             server = self._server
-            server.watch.login(server.listener.name, self._talk.id, self._talk.client or self._talk.peer, login)
+            server.parts.watch.login(server.listener.name, self._talk.id, self._talk.client or self._talk.peer, login)
         self._resume(self._talk.authenticated(login))
 
     async def _verify(self) -> None:
-        verifier = self._server.verifier
+        verifier = self._parts.verifier
         assert verifier is not None, "verification is asked for only with a verifier"
         refusal: Reply | None = say.FAILED
         try:
             async with asyncio.timeout(VERIFY_S):
                 refusal = await verifier.verify(self._talk.pending)
         except TimeoutError:
-            self._server.log.warning("recipient not verified in %d s", VERIFY_S)
+            self._parts.log.warning("recipient not verified in %d s", VERIFY_S)
         except Exception as error:  # the boundary to somebody else's code: it is logged, and the client hears 451
-            self._server.log.error("recipient not verified: %s", fault(error))
+            self._parts.log.error("recipient not verified: %s", fault(error))
         self._resume(self._talk.verified(refusal))
 
     def _start_implicit_tls(self) -> None:
@@ -420,7 +421,7 @@ class Connection(SMTP):
                 await _feed(self._transport, early)
             secure = await handshake
         except (OSError, TimeoutError) as error:
-            self._server.log.info("TLS handshake failed: %s (session %s)", type(error).__name__, self._talk.id)
+            self._parts.log.info("TLS handshake failed: %s (session %s)", type(error).__name__, self._talk.id)
             self._transport.abort()
             return
         if secure is None or self._mode is not Mode.BUSY:
@@ -429,7 +430,7 @@ class Connection(SMTP):
         self._transport = secure
         self._talk.secured(str(secure.get_extra_info("ssl_object").version()))
         self._mode = Mode.COMMANDS
-        self._since = self._server.clock()
+        self._since = self._parts.clock()
         refusal = self._count_client()
         if refusal is not None:
             self._say(Step(refusal, Then.CLOSE))
@@ -448,7 +449,7 @@ class Connection(SMTP):
         """Count the connection under this client instead of the one before."""
         if key == self._counted_as:
             return True
-        clients = self._server.limits.clients
+        clients = self._parts.limits.clients
         if self._counted_as is not None:
             clients.disconnect(self._counted_as)
             self._counted_as = None

@@ -1,24 +1,19 @@
 """A listener: accepts connections, carries each message to the Receiver, and ends in good order."""
 
 import asyncio
-import logging
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
-from gateway.config import Config, Listener, ListenerTls
+from gateway.config import Listener, ListenerTls
 from gateway.smtp import replies as say
-from gateway.smtp.answered import Answer, Answered
 from gateway.smtp.connection import Connection, fault
-from gateway.smtp.limits import WorkerLimits, client_key
-from gateway.smtp.parameters import Capabilities
+from gateway.smtp.limits import client_key
+from gateway.smtp.parts import Parts
 from gateway.smtp.reply import Reply
 from gateway.smtp.terms import Terms
-from gateway.smtp.users import Users
 from scanners.message import Direction, Envelope
 
 SWEEP_S = 1.0
@@ -32,57 +27,6 @@ SUBMISSION_BUDGET_S = 50.0
 """A person waits in front of a submission; architecture: 50 s."""
 
 
-class Receiver(Protocol):
-    """The pipeline: what becomes of a message whose end has come."""
-
-    async def receive(self, envelope: Envelope, raw: bytes) -> Reply:
-        """Take the message or refuse it. ``raw`` is exactly what was sent: CRLF line ends, dots unstuffed."""
-
-
-class Verifier(Protocol):
-    """Asks the next hop about a recipient (call-ahead)."""
-
-    async def verify(self, address: str) -> Reply | None:
-        """None if it takes mail for the address, else the refusal to give."""
-
-
-class Watch(Protocol):
-    """Is told what happens before and beside the messages. All but ``duplicate`` answer at once and never raise."""
-
-    def connected(self, listener: str) -> None:
-        """One more connection."""
-
-    def refused(self, listener: str, client: str, reply: Reply) -> None:
-        """A refusal that no message's events tell of; code 0: closed without an answer."""
-
-    def login(self, listener: str, session_id: str, client: str, user: str) -> None:
-        """A sender has proven who they are."""
-
-    async def duplicate(self, envelope: Envelope, raw: bytes, answer: Answer) -> None:
-        """The same message again gets the answer that was kept (RFC 1047)."""
-
-
-class Unwatched:
-    """Nobody is told."""
-
-    def connected(self, listener: str) -> None:
-        """See Watch."""
-
-    def refused(self, listener: str, client: str, reply: Reply) -> None:
-        """See Watch."""
-
-    def login(self, listener: str, session_id: str, client: str, user: str) -> None:
-        """See Watch."""
-
-    async def duplicate(self, envelope: Envelope, raw: bytes, answer: Answer) -> None:
-        """See Watch."""
-
-
-def has_room() -> bool:
-    """A log that never fills."""
-    return True
-
-
 @dataclass(slots=True)
 class Stats:
     """What a listener has done since it started."""
@@ -94,50 +38,20 @@ class Stats:
 
 
 class Server:
-    """One listener of one worker.
+    """One listener of one worker. ``tls`` is its context, None without a certificate.
 
-    ``clock`` is monotonic seconds, ``now`` the time of day in UTC. ``limits`` and ``answered`` are shared by the worker's listeners.
-    ``room`` False: the log's disk is nearly full, MAIL is answered 452.
     Raises OSError or ValueError for a recipients list or network that can't be read.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        listener: Listener,
-        receiver: Receiver,
-        *,
-        clock: Callable[[], float],
-        now: Callable[[], datetime],
-        ids: Callable[[], str],
-        limits: WorkerLimits,
-        answered: Answered,
-        log: logging.Logger,
-        capabilities: Callable[[], Capabilities],
-        tls: ssl.SSLContext | None = None,
-        users: Users | None = None,
-        verifier: Verifier | None = None,
-        watch: Watch | None = None,
-        room: Callable[[], bool] = has_room,
-    ) -> None:
-        self.config = config
+    def __init__(self, parts: Parts, listener: Listener, tls: ssl.SSLContext | None = None) -> None:
+        config = parts.config
+        self.parts = parts
         self.listener = listener
+        self.tls = tls
         self.terms = Terms.of(
-            config, listener, tls=tls is not None, users=users is not None, verify=verifier is not None
+            config, listener, tls=tls is not None, users=parts.users is not None, verify=parts.verifier is not None
         )
         self.implicit_tls = tls is not None and listener.tls.mode == "implicit"
-        self.clock = clock
-        self.now = now
-        self.ids = ids
-        self.limits = limits
-        self.answered = answered
-        self.log = log
-        self.capabilities = capabilities
-        self.tls = tls
-        self.users = users
-        self.verifier = verifier
-        self.watch = watch or Unwatched()
-        self.room = room
         self.stats = Stats()
         self.stopping = False
         self.spool: Path = config.gateway.state_dir / "spool"
@@ -146,7 +60,6 @@ class Server:
             min(config.limits.reply_budget_s, SUBMISSION_BUDGET_S) if submission else config.limits.reply_budget_s
         )
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
-        self._receiver = receiver
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Server | None = None
@@ -171,16 +84,16 @@ class Server:
         while self._connections:
             late = self.loop.time() >= end
             for connection in tuple(self._connections):
-                connection.part(self.clock(), late=late)
+                connection.part(self.parts.clock(), late=late)
             if late:
                 break
             await asyncio.sleep(PARTING_SWEEP_S)
         if self._tasks:
             _, left = await asyncio.wait(tuple(self._tasks), timeout=grace_s)
             if left:
-                self.log.error("stopped with %d messages unanswered; their senders will try again", len(left))
+                self.parts.log.error("stopped with %d messages unanswered; their senders will try again", len(left))
         for connection in tuple(self._connections):  # answered since: there is no time left for another command
-            connection.part(self.clock(), late=True)
+            connection.part(self.parts.clock(), late=True)
         await asyncio.sleep(0)
         for connection in tuple(self._connections):
             connection.abort_unless_flushing()
@@ -189,7 +102,7 @@ class Server:
 
     def sweep(self) -> None:
         """Hold every connection to its time limits."""
-        now = self.clock()
+        now = self.parts.clock()
         for connection in tuple(self._connections):
             connection.check_time(now)
 
@@ -203,23 +116,23 @@ class Server:
         """A connection more; why it must end at once, or None."""
         self._connections.add(connection)
         self.stats.connections += 1
-        self.limits.open += 1
-        self.watch.connected(self.listener.name)
-        return say.BUSY if self.limits.open > self.limits.connections else None
+        self.parts.limits.open += 1
+        self.parts.watch.connected(self.listener.name)
+        return say.BUSY if self.parts.limits.open > self.parts.limits.connections else None
 
     def closed(self, connection: Connection) -> None:
         """A connection less."""
         if connection in self._connections:
             self._connections.discard(connection)
-            self.limits.open -= 1
+            self.parts.limits.open -= 1
 
     def refused(self, session_id: str, client: str, reply: Reply) -> None:
         """A refusal before or instead of a message's answer; logged without what the client said."""
         self.stats.refused += 1
-        self.watch.refused(self.listener.name, client, reply)
+        self.parts.watch.refused(self.listener.name, client, reply)
         if reply.code >= 500:
-            self.limits.clients.refused(client_key(client))
-        self.log.info("refused %d %s (session %s)", reply.code, reply.enhanced, session_id)
+            self.parts.limits.clients.refused(client_key(client))
+        self.parts.log.info("refused %d %s (session %s)", reply.code, reply.enhanced, session_id)
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run it to its end, whatever becomes of the connection; the set keeps the task from being collected."""
@@ -231,11 +144,11 @@ class Server:
         """The pipeline's answer; its failure is ours to log, and the client hears 451."""
         self.stats.messages += 1
         try:
-            return await self._receiver.receive(envelope, raw)
+            return await self.parts.receiver.receive(envelope, raw)
         except Exception as error:  # the boundary: anything below must end in an answer, never on the wire
             self.stats.failed += 1
-            self.log.error("message %s failed: %s", envelope.id, fault(error))
-            self.watch.refused(self.listener.name, envelope.client or envelope.hop, say.FAILED)
+            self.parts.log.error("message %s failed: %s", envelope.id, fault(error))
+            self.parts.watch.refused(self.listener.name, envelope.client or envelope.hop, say.FAILED)
             return say.FAILED
 
 

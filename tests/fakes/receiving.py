@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from gateway.smtp.connection import Connection
 from gateway.smtp.limits import WorkerLimits
 from gateway.smtp.login import Credentials
 from gateway.smtp.parameters import Capabilities
+from gateway.smtp.parts import Parts
 from gateway.smtp.reply import Reply
 from gateway.smtp.server import Server
 from scanners.message import Envelope
@@ -159,7 +161,14 @@ class Rig:
         return answer
 
 
-def server(config: Config, listener: Listener, receiver: Receiver, clock: Clock, **more: object) -> Server:
+def server(
+    config: Config,
+    listener: Listener,
+    receiver: Receiver,
+    clock: Clock,
+    tls: ssl.SSLContext | None = None,
+    **more: object,
+) -> Server:
     """A Server with everything faked that isn't given."""
     identifiers: Callable[[], str] = (f"ID{number}" for number in count(1)).__next__
     settings: dict[str, object] = {
@@ -171,7 +180,7 @@ def server(config: Config, listener: Listener, receiver: Receiver, clock: Clock,
         "log": logging.getLogger("tests.receiving"),
         "capabilities": Capabilities,
     } | more
-    return Server(config, listener, receiver, **settings)  # type: ignore[arg-type]
+    return Server(Parts(config=config, receiver=receiver, **settings), listener, tls)  # type: ignore[arg-type]
 
 
 def connect(server: Server, peer: str) -> tuple[Connection, Transport]:
@@ -185,7 +194,7 @@ async def rig(config: Config, listener: Listener, peer: str, **more: object) -> 
     """A server and a client connected to it. The spool is made."""
     receiver = cast("Receiver", more.pop("receiver", None)) or Receiver()
     clock = cast("Clock", more.pop("clock", None)) or Clock()
-    made = server(config, listener, receiver, clock, **more)
+    made = server(config, listener, receiver, clock, **more)  # type: ignore[arg-type]
     Path(made.spool).mkdir(parents=True, exist_ok=True)
     connection, transport = connect(made, peer)
     result = Rig(made, receiver, clock, connection, transport)

@@ -104,8 +104,8 @@ class Dialogue:
         if not rig.transport.closed:
             rig.connection.connection_lost(None)
         await rig.settle()
-        assert rig.server.limits.budget.used == 0, "octets reserved for nobody"
-        assert rig.server.limits.open == 0
+        assert rig.server.parts.limits.budget.used == 0, "octets reserved for nobody"
+        assert rig.server.parts.limits.open == 0
 
     @staticmethod
     def _taken(envelope: Envelope, raw: bytes) -> None:

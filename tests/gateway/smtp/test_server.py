@@ -120,7 +120,7 @@ def test_a_large_message_is_spooled_and_whole(factory: Loop, tmp_path: Path) -> 
             assert await client.ask(b"QUIT\r\n") == b"221 2.0.0 bye\r\n"
             assert await client.reader.read() == b""
             assert [raw for _, raw in receiver.messages] == [BIG, b"small\r\n"]
-            assert server.limits.budget.used == 0
+            assert server.parts.limits.budget.used == 0
             client.close()
 
     run(factory, work())
@@ -168,11 +168,11 @@ def test_clear_text_behind_starttls_is_never_taken(factory: Loop, tmp_path: Path
             client.writer.write(b"RSET\r\nMAIL FROM:<x@evil.example>\r\n")
             assert b"250" not in await client.reader.read()
             client.close()
-            await until(lambda: server.limits.open == 0)
+            await until(lambda: server.parts.limits.open == 0)
             client = await hello(port)
             assert (await client.ask(b"STARTTLS\r\n")).startswith(b"220")
             client.close()
-            await until(lambda: server.limits.open == 0)
+            await until(lambda: server.parts.limits.open == 0)
             assert not server._connections
             assert not server._tasks
 
@@ -256,11 +256,11 @@ def test_a_client_that_goes_after_the_final_dot(factory: Loop, tmp_path: Path) -
             sock = client.writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
-            await until(lambda: server.limits.open == 0)
-            assert server.limits.budget.used > 0
+            await until(lambda: server.parts.limits.open == 0)
+            assert server.parts.limits.budget.used > 0
             receiver.gate.set()
-            await until(lambda: len(server.answered) == 1)
-            assert server.limits.budget.used == 0
+            await until(lambda: len(server.parts.answered) == 1)
+            assert server.parts.limits.budget.used == 0
             receiver.answer = Reply(250, "2.0.0", "second")
             client = await hello(port)
             assert await client.transaction(b"text\r\n") == b"250 2.0.0 first\r\n"
@@ -325,7 +325,7 @@ def test_stop(factory: Loop, tmp_path: Path) -> None:
             receiver.messages.clear()
             stopping = asyncio.create_task(server.stop(5, parting_s=1.0))
             await until(lambda: server.stopping)
-            server.clock.seconds += PARTING_QUIET_S
+            server.parts.clock.seconds += PARTING_QUIET_S  # type: ignore[attr-defined]
             assert (await idle.answer()).startswith(b"421 4.3.2")
             for client in (busy, other):
                 await client.ask(b"DATA\r\n")
@@ -410,14 +410,14 @@ def test_an_unanswered_client_is_told_to_come_again(factory: Loop, tmp_path: Pat
             client = await hello(port)
             sent = asyncio.create_task(client.transaction(b"text\r\n"))
             await until(lambda: receiver.messages)
-            server.clock.seconds += 39  # type: ignore[attr-defined]
+            server.parts.clock.seconds += 39  # type: ignore[attr-defined]
             server.sweep()
             assert not sent.done()
-            server.clock.seconds += 2  # type: ignore[attr-defined]
+            server.parts.clock.seconds += 2  # type: ignore[attr-defined]
             server.sweep()
             assert (await sent).startswith(b"451 4.3.0")
             receiver.gate.set()
-            await until(lambda: len(server.answered) == 1)
+            await until(lambda: len(server.parts.answered) == 1)
             client.close()
 
     run(factory, work())

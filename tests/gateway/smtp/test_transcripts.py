@@ -223,8 +223,8 @@ async def test_transcript(path: Path, chunk: int, tmp_path: Path) -> None:
     assert not player.said, "the server said more than the transcript knows"
     if not rig.transport.closed:
         rig.connection.connection_lost(None)
-    assert rig.server.limits.budget.used == 0, "octets reserved for nobody"
-    assert rig.server.limits.open == 0 or "! hello" in path.read_text("utf-8")
+    assert rig.server.parts.limits.budget.used == 0, "octets reserved for nobody"
+    assert rig.server.parts.limits.open == 0 or "! hello" in path.read_text("utf-8")
 
 
 def test_there_are_transcripts() -> None:
