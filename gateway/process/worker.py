@@ -29,12 +29,12 @@ from gateway.pipeline import Pipeline
 from gateway.process import lifeline, logs
 from gateway.process.chores import Chore, doing
 from gateway.recording.sessions import SessionLog
-from gateway.smtp.answered import Answered
 from gateway.smtp.limits import WorkerLimits
 from gateway.smtp.parameters import Capabilities
 from gateway.smtp.parts import Parts
 from gateway.smtp.pool import Pool
 from gateway.smtp.server import Server, server_context
+from gateway.smtp.shared_answers import SharedAnswered
 from gateway.smtp.shared_limits import SharedClientLimits
 from gateway.smtp.users import UsersFile
 from scanners.attachments.cache import Cache
@@ -157,7 +157,7 @@ def servers_of(
         now=now,
         ids=ids,
         limits=WorkerLimits.of(config.limits, time.monotonic, clients),
-        answered=Answered(time.monotonic),
+        answered=SharedAnswered(config.gateway.state_dir / "run" / "answered", time.monotonic, time.time),
         log=house.log,
         capabilities=offered(config, house.hops, house.pool),
         users=UsersFile(config.auth.users_file) if config.auth.users_file else None,

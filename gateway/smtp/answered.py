@@ -37,9 +37,9 @@ class Answered:
         """Remember a final answer. Transient ones are not kept: the next try deserves a new look."""
         if reply.transient:
             return
-        key = _key(envelope, raw)
-        self._answers.pop(key, None)
-        self._answers[key] = Answer(reply, envelope.id, self._clock() + KEPT_S)
+        digest = key(envelope, raw)
+        self._answers.pop(digest, None)
+        self._answers[digest] = Answer(reply, envelope.id, self._clock() + KEPT_S)
         while len(self._answers) > MAX_ANSWERS:
             self._answers.popitem(last=False)
 
@@ -50,12 +50,12 @@ class Answered:
             self._answers.popitem(last=False)
         if not self._answers:
             return None
-        return self._answers.get(_key(envelope, raw))
+        return self._answers.get(key(envelope, raw))
 
 
-def _key(envelope: Envelope, raw: bytes) -> bytes:
-    """One digest over client, login, sender, recipients and content: no address is kept in clear."""
-    digest = hashlib.sha256(hashlib.sha256(raw).digest())
+def key(envelope: Envelope, raw: bytes, secret: bytes = b"") -> bytes:
+    """One digest over client, login, sender, recipients and content, under a secret where it is written down."""
+    digest = hashlib.blake2b(hashlib.sha256(raw).digest(), digest_size=32, key=secret)
     named = (envelope.listener, envelope.client or "", envelope.user, envelope.sender)
     for text in (*named, *sorted(recipient.address for recipient in envelope.recipients)):
         data = text.encode("utf-8", "surrogateescape")
