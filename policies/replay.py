@@ -35,6 +35,8 @@ class Kept:
     """Local time at which it was judged."""
     bodies: Mapping[str, str] | None = None
     """Which parts are bodies, by their media type; ``None``: an event that kept neither this nor scores."""
+    treatments: frozenset[str] = frozenset()
+    """Kinds of the treatments that were asked for."""
     people: tuple[Mapping[str, Value], ...] = ({},)
     """The kept facts, one table for each recipient or set of recipients alike."""
 
@@ -49,6 +51,13 @@ class Difference:
     unsure: tuple[tuple[str, tuple[str, ...]], ...]
     before: Disposition
     after: Disposition
+    treated_before: tuple[str, ...] = ()
+    treated_after: tuple[str, ...] = ()
+
+    @property
+    def certain(self) -> bool:
+        """Whether anything surely changes; else only a rescan could tell."""
+        return bool(self.gained or self.lost) or self.before != self.after or self.treated_before != self.treated_after
 
 
 def compare_kept(current: Ruleset, draft: Ruleset, kept: Kept) -> Difference | None:
@@ -63,6 +72,7 @@ def compare_kept(current: Ruleset, draft: Ruleset, kept: Kept) -> Difference | N
     lost: list[str] = [name for name in sorted(kept.matched) if draft.find(name) is None]
     unsure: list[tuple[str, tuple[str, ...]]] = []
     after = Disposition.DELIVER
+    kinds: set[str] = set()
     for rule in draft.rules:
         before = rule.name in kept.matched
         same = trusted and rule.name in was and was[rule.name].version == rule.version
@@ -72,13 +82,31 @@ def compare_kept(current: Ruleset, draft: Ruleset, kept: Kept) -> Difference | N
             now = before
         if now and rule.mode is RuleMode.ENFORCE:
             after = max(after, rule.then.disposition)
+            kinds |= _kinds(rule)
         if now and not before:
             gained.append(rule.name)
         elif before and not now:
             lost.append(rule.name)
-    if not (gained or lost or unsure) and after == kept.disposition:
-        return None
-    return Difference(kept.id, tuple(gained), tuple(lost), tuple(unsure), kept.disposition, after)
+    mine = [was[name] for name in kept.matched if name in was and was[name].mode is RuleMode.ENFORCE]
+    asked = frozenset(kind for rule in mine for kind in _kinds(rule)) if trusted else kept.treatments
+    if kinds and kept.disposition > max((rule.then.disposition for rule in mine), default=Disposition.DELIVER):
+        # Held beyond what its rules say: a treatment could not be done (no way to encrypt, say). Whether it can be now, only a try tells.
+        after = max(after, kept.disposition if asked & kinds else after)
+    found = Difference(
+        kept.id,
+        tuple(gained),
+        tuple(lost),
+        tuple(unsure),
+        kept.disposition,
+        after,
+        tuple(sorted(asked)),
+        tuple(sorted(kinds)),
+    )
+    return found if found.certain or unsure else None
+
+
+def _kinds(rule: Rule) -> set[str]:
+    return {treatment.kind for treatment in rule.then.treatments}
 
 
 def facts_of(kept: Kept) -> Facts:
@@ -147,6 +175,11 @@ def _leaf(leaf: Leaf, past: _Past) -> bool | None:
     if leaf.fact and leaf.check is not None and (known := past.person.get(leaf.fact)) is not None:
         return leaf.check(known)
     value = leaf.test(past.facts)
+    if leaf.fact == "direction" and leaf.check is not None and past.kept.direction != "inbound":
+        # Without the facts of its recipients the log says only that it went out, not by which kind of listener.
+        return value if leaf.check("outbound") == leaf.check("submission") else None
+    if leaf.fact == "from.authenticated" and past.kept.more:
+        return None  # it is read from findings, and not all of them are listed
     if not leaf.code:
         return value
     if not _present(leaf.code, past.facts.common.by_code):
@@ -209,7 +242,7 @@ def summary(seen: int, held: int, differences: Sequence[Difference]) -> Summary:
             gained[name] = gained.get(name, 0) + 1
         for name in one.lost:
             lost[name] = lost.get(name, 0) + 1
-        changed += bool(one.gained or one.lost or one.before != one.after)
+        changed += one.certain
         unsure += bool(one.unsure)
         moved += (one.after > Disposition.DELIVER) - (one.before > Disposition.DELIVER)
     return Summary(seen, changed, unsure, _by_count(gained), _by_count(lost), held, held + moved)

@@ -13,6 +13,7 @@ from audit.log import LogDamaged
 from audit.reader import LogView, Stored
 from gateway import config as configuration
 from gateway.config import Config
+from gateway.events import OUTCOMES
 from gateway.judging.loading import JudgeError, load_dictionaries, load_ruleset
 from gateway.recording.keeper import paths
 from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
@@ -27,6 +28,8 @@ MAX_SHOWN = 50
 MAX_PEOPLE = 2_000
 """Mails whose senders are looked up (masked) to count people."""
 DISPOSITIONS = {one.name.lower(): one for one in Disposition}
+WOULD = {word: disposition for disposition, word in OUTCOMES.items()}
+"""In monitor mode everything was delivered; the rules are compared by what they would have done."""
 
 
 def add_replay(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,6 +39,7 @@ def add_replay(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="what a draft would have done with past mail 用草稿规则回放往日邮件",
         description="Judges what the log kept of past mail (findings, not content) by a draft of the rules.\n"
         "以草稿规则重判日志留存的往日扫描结果；日志里没有的事实，会说明只有重新扫描才知道。",
+        epilog="example 示例:  sealgate policy replay --draft draft.d --since 7d",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--draft", type=Path, required=True, help="folder with the draft rules 草稿规则目录")
@@ -70,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     for line in report(seen, held, changed, _senders(config, view, changed)):
         print(line)
-    return int(any(one.difference.gained or one.difference.lost for one in changed))
+    return int(any(one.difference.certain for one in changed))
 
 
 def span_s(text: str) -> int:
@@ -116,7 +120,10 @@ def kept_of(record: Mapping[str, Any], at: datetime | None = None) -> Kept:
         more=bool(record.get("findings_more")),
         matched=frozenset(policy.get("matched") or ()),
         policy_version=str(policy.get("version", "")),
-        disposition=DISPOSITIONS.get(str(policy.get("disposition")), Disposition.DELIVER),
+        disposition=WOULD.get(
+            str(record.get("would")), DISPOSITIONS.get(str(policy.get("disposition")), Disposition.DELIVER)
+        ),
+        treatments=frozenset(policy.get("treatments") or ()),
         at=at.astimezone() if at is not None else None,
         bodies=read.get("bodies"),
         people=tuple(record.get("facts") or ({},)),
@@ -137,7 +144,7 @@ def _finding(line: Mapping[str, Any]) -> Finding:
 
 def _senders(config: Config, view: LogView, changed: Sequence[Changed]) -> Mapping[str, str]:
     """Masked senders by message id; empty when the keeper isn't running, since only it can unseal."""
-    some = [one for one in changed if one.difference.gained or one.difference.lost][:MAX_PEOPLE]
+    some = [one for one in changed if one.difference.certain][:MAX_PEOPLE]
     if not some:
         return {}
     try:
@@ -166,13 +173,16 @@ def report(seen: int, held: int, changed: Sequence[Changed], senders: Mapping[st
     if people:
         shown = ", ".join(f"{who} ×{count}" for who, count in people.most_common(12))
         lines.append(f"涉及的人 people: {shown}")
-    certain = [one for one in changed if one.difference.gained or one.difference.lost]
+    certain = [one for one in changed if one.difference.certain]
     for one in certain[:MAX_SHOWN]:
         difference = one.difference
         signs = " ".join([f"+{name}" for name in difference.gained] + [f"-{name}" for name in difference.lost])
         who = senders.get(difference.id, "")
         way = f"{difference.before.name.lower()} -> {difference.after.name.lower()}"
-        lines.append(f"  {one.event.text('time')}  {difference.id}  {way}  {signs}  {who}")
+        if difference.treated_before != difference.treated_after:
+            before, after = (", ".join(each) or "-" for each in (difference.treated_before, difference.treated_after))
+            signs = f"{signs}  treatments 处理: {before} -> {after}".strip()
+        lines.append(f"  {one.event.text('time')}  {difference.id}  {way}  {signs}  {who}".rstrip())
     if len(certain) > MAX_SHOWN:
         lines.append(f"  … 另有 {len(certain) - MAX_SHOWN} 封 and {len(certain) - MAX_SHOWN} more")
     return lines
