@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
-import traceback
 from collections.abc import Coroutine
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from aiosmtpd.smtp import SMTP
 
 from gateway.smtp import replies as say
-from gateway.smtp.limits import Reservation, client_key
+from gateway.smtp.fault import fault
+from gateway.smtp.gate import ClientGate
+from gateway.smtp.handshake import upgraded
+from gateway.smtp.limits import client_key
 from gateway.smtp.proxy import ProxyError, canonical, parse_proxy
 from gateway.smtp.reading import Bad, DataReader, LineReader
 from gateway.smtp.reply import Reply
@@ -25,16 +26,12 @@ if TYPE_CHECKING:
 
 PROXY_S = 5.0
 """Wait for the PROXY header: the hop sends it at once or isn't one."""
-HANDSHAKE_S = 30.0
-"""For a TLS handshake."""
 VERIFY_S = 30.0
 """For one recipient's verification; a client waits 5 minutes (RFC 5321 4.5.3.2.3)."""
 CLOSING_S = 30.0
 """For the last reply to be taken; then the connection is cut."""
 MAX_AHEAD = 65_536
 """Octets of pipelined commands kept while a message is being answered; then the client is not read from."""
-MAX_FRAMES = 8
-"""Callers named in the log when something breaks."""
 PARTING_QUIET_S = 1.0
 """A client that has been quiet between messages for so long while we go down is told; one that has just been answered has time to QUIT."""
 ANSWER_MARGIN_S = 30.0
@@ -67,8 +64,7 @@ class Connection(SMTP):
         self._data: DataReader | None = None
         self._mode = Mode.CLOSED
         self._out: list[bytes] = []
-        self._reservation = Reservation(server.parts.limits.budget)
-        self._counted_as: str | None = None
+        self._gate = ClientGate(server.parts)
         self._since = self._heard = server.parts.clock()
         self._held_back = self._write_paused = self._eof = self._delivering = self._stopping = self._served = (
             self._had_last
@@ -88,7 +84,7 @@ class Connection(SMTP):
             peer = canonical(peername[0])
         except ValueError:
             peer = peername[0]
-        self._talk = Session(server.terms, self, server.parts.ids(), peer, server.parts.capabilities)
+        self._talk = Session(server.terms, self._gate, server.parts.ids(), peer, server.parts.capabilities)
         self._stopping = server.stopping  # accepted in the turn of the loop in which we were told to stop
         refusal = server.opened(self)
         if refusal is not None:
@@ -134,8 +130,8 @@ class Connection(SMTP):
             self._data.close()
             self._data = None
         if not self._delivering:
-            self._reservation.close()
-        self._count_as(None)
+            self._gate.release()
+        self._gate.leave()
         self._server.closed(self)
 
     def pause_writing(self) -> None:
@@ -147,21 +143,6 @@ class Connection(SMTP):
         self._write_paused = False
         if self._mode is Mode.COMMANDS:
             self._run()
-
-    # Gate: what the session has counted.
-
-    def may_send(self, client: str | None) -> bool:
-        """See terms.Gate. A hop that names nobody isn't counted as a client."""
-        return client is None or self._parts.limits.clients.message(client_key(client))
-
-    def reserve(self, octets: int) -> bool:
-        """See terms.Gate. Nothing is taken that could not be recorded: the log's disk reserve is for the outcomes of what is here."""
-        self._reservation.close()
-        return octets == 0 or (self._parts.room() and self._reservation.grow(octets))
-
-    def may_authenticate(self, client: str | None) -> bool:
-        """See terms.Gate."""
-        return client is None or self._parts.limits.clients.may_authenticate(client_key(client))
 
     # Time and the end.
 
@@ -210,7 +191,7 @@ class Connection(SMTP):
 
     def _begin(self) -> None:
         """The client is named as far as it will be before it speaks: count it, secure it, greet it."""
-        refusal = self._count_client()
+        refusal = self._gate.count(self._talk.connected_client)
         if refusal is not None:
             self._say(Step(refusal, Then.CLOSE))
         elif self._server.implicit_tls:
@@ -272,14 +253,14 @@ class Connection(SMTP):
             self._work(self._verify())
             return
         if then is Then.RENAMED:
-            refusal = self._count_client()
+            refusal = self._gate.count(self._talk.connected_client)
             if refusal is not None:
                 step, then = Step(refusal, Then.CLOSE), Then.CLOSE
                 self._server.refused(self._talk.id, self._talk.client or self._talk.peer, refusal)
         self._out.append(say.wire(step.reply, step.lines))
         if then is Then.READ_DATA:
             self._mode = Mode.DATA
-            self._data = DataReader(self._talk.limit, self._server.spool, self._reservation.grow)
+            self._data = DataReader(self._talk.limit, self._server.spool, self._gate.grow)
         elif then is Then.START_TLS:
             self._start_tls(greet=False)
         elif then is Then.CLOSE:
@@ -337,7 +318,7 @@ class Connection(SMTP):
         self._delivering = False
         if self._mode is not Mode.BUSY or self._transport.is_closing():
             server.parts.answered.keep(envelope, raw, reply)
-            self._reservation.close()
+            self._gate.release()
             return
         self._resume(self._talk.finished(reply), answered=True)
 
@@ -411,15 +392,8 @@ class Connection(SMTP):
 
     async def _secure(self, *, greet: bool, early: bytes) -> None:
         assert self._server.tls is not None, "TLS is offered only with a certificate"
-        handshake = self._loop.create_task(
-            self._loop.start_tls(
-                self._transport, self, self._server.tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
-            )
-        )
         try:
-            if early:
-                await _feed(self._transport, early)
-            secure = await handshake
+            secure = await upgraded(self._loop, self._transport, self, self._server.tls, early)
         except (OSError, TimeoutError) as error:
             self._parts.log.info("TLS handshake failed: %s (session %s)", type(error).__name__, self._talk.id)
             self._transport.abort()
@@ -431,51 +405,10 @@ class Connection(SMTP):
         self._talk.secured(str(secure.get_extra_info("ssl_object").version()))
         self._mode = Mode.COMMANDS
         self._since = self._parts.clock()
-        refusal = self._count_client()
+        refusal = self._gate.count(self._talk.connected_client)
         if refusal is not None:
             self._say(Step(refusal, Then.CLOSE))
         elif greet:
             self._greet()
         else:
             self._run()
-
-    # Counting.
-
-    def _count_client(self) -> Reply | None:
-        client = self._talk.connected_client
-        return None if self._count_as(client_key(client) if client is not None else None) else say.TOO_MANY_CONNECTIONS
-
-    def _count_as(self, key: str | None) -> bool:
-        """Count the connection under this client instead of the one before."""
-        if key == self._counted_as:
-            return True
-        clients = self._parts.limits.clients
-        if self._counted_as is not None:
-            clients.disconnect(self._counted_as)
-            self._counted_as = None
-        if key is None:
-            return True
-        if not clients.connect(key):
-            return False
-        self._counted_as = key
-        return True
-
-
-def fault(error: BaseException) -> str:
-    """An exception for the log: its type and where, not its text, which may quote the mail."""
-    frames = traceback.extract_tb(error.__traceback__, limit=-MAX_FRAMES)
-    return type(error).__name__ + "".join(f" < {Path(each.filename).name}:{each.lineno}" for each in reversed(frames))
-
-
-async def _feed(transport: asyncio.Transport, data: bytes) -> None:
-    """Give a starting handshake the octets that were read before it. Two turns of the loop and the TLS protocol is in its place,
-    with reading resumed and nothing read yet."""
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    protocol = cast("asyncio.BufferedProtocol", transport.get_protocol())
-    while data:
-        buffer = memoryview(protocol.get_buffer(len(data)))
-        size = min(len(buffer), len(data))
-        buffer[:size] = data[:size]
-        protocol.buffer_updated(size)
-        data = data[size:]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from gateway.config import Listener, ListenerTls
 from gateway.smtp import replies as say
-from gateway.smtp.connection import Connection, fault
+from gateway.smtp.connection import Connection
+from gateway.smtp.fault import fault
 from gateway.smtp.limits import client_key
 from gateway.smtp.parts import Parts
 from gateway.smtp.reply import Reply
