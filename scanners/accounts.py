@@ -33,6 +33,10 @@ CHANGE = (
     "(?i)(?:变更|更换|更改|修改|更新|启用|改为|换成?)[^。\\n]{0,12}(?:账[号户]|银行|收款)|(?:账[号户]|银行资料|收款信息)[^。\\n]{0,12}(?:变更|更换|更改|变动|已换|停用|冻结|审计)"
     "|新(?:的)?(?:收款|银行)?账[号户]|原账[号户]|(?:new|updated|changed?|revised)[^.\\n]{0,30}(?:bank|account|beneficiary)"
     "|(?:bank|account|beneficiary)[^.\\n]{0,30}(?:has|have|was|were|been|is) (?:been )?(?:changed|updated|under audit|closed|frozen)"
+    "|(?:not|stop|no longer)[^.\\n]{0,20}(?:old|previous|former|earlier)[^.\\n]{0,15}account|新(?:しい)?口座|口座[^。\\n]{0,12}変更"
+    "|(?:neue?n?|geändert\\w*)[^.\\n]{0,40}(?:iban|konto|bankverbindung)|(?:konto|bankverbindung)[^.\\n]{0,40}geändert"
+    "|(?:nuev[ao]|cambi\\w+)[^.\\n]{0,30}(?:iban|cuenta)|cuenta[^.\\n]{0,30}cambi\\w+"
+    "|(?:nouve(?:l|au|lle)s?|chang\\w+)[^.\\n]{0,30}(?:iban|compte|bancaires)|(?:compte|bancaires)[^.\\n]{0,30}chang\\w+"
 )
 """Words that ask to pay elsewhere from now on."""
 

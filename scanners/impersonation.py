@@ -139,8 +139,10 @@ class ImpersonationScanner:
         imitated = self.imitated(sender.domain)
         if imitated:
             found.append(_found(LOOKALIKE, f"looks like {imitated}", sender.domain))
-        inside = [one for one in addresses(sender.name) if one.domain]
-        if self._names and (name_key(sender.name) in self._names or _swapped(sender.name) in self._names):
+        shown = normalise(sender.name).text
+        inside = [one for one in addresses(shown) if one.domain] if "@" in shown else []
+        inside += addresses(sender.local.strip('"')) if "@" in sender.local else []
+        if self._names and not self._names.isdisjoint(_keys(sender.name)):
             found.append(_found(DISPLAY_NAME, "display name of a colleague", sender.domain))
         elif any(self.is_ours(one.domain) or self.imitated(one.domain) for one in inside):
             found.append(_found(DISPLAY_NAME, "display name holds an address of ours", sender.domain))
@@ -187,6 +189,8 @@ def _resembles(domain: str, home: str, own: str) -> bool:
         return True  # the same name under another ending
     if len(other) >= 5 and one_edit(skeleton(name), skeleton(other)):
         return True
+    if len(other) >= 4 and name in (own.replace(".", ""), own.replace(".", "-")):
+        return True  # corptest.example
     if domain.startswith((own + ".", own.replace(".", "-") + ".")) or ("." + own + ".") in domain:
         return True  # corp.test.evil.example
     if len(other) >= 4 and skeleton(other) in (word := skeleton(name)) and word != skeleton(other):
@@ -239,6 +243,24 @@ def name_key(name: str) -> str:
     """A display name as people recognise it: look-alikes folded, letters and Han characters only, lower case."""
     folded = normalise(name).text
     return "".join(character for character in folded.lower() if character.isalnum())
+
+
+_TITLES = (
+    "董事长", "副总经理", "总经理", "副总", "总裁", "经理", "总监", "主任", "老师", "先生", "女士", "小姐", "财务", "老板", "总", "董",
+)  # fmt: skip
+"""What people put behind a name."""
+
+
+def _keys(name: str) -> tuple[str, ...]:
+    """Ways to take a display name: as it stands, family name first, and what stands before a bracket, a dash or a title."""
+    plain = normalise(name).text
+    keys = [name_key(plain), _swapped(plain)]
+    for mark in "(（[【|/-–—_@":
+        plain = plain.partition(mark)[0] if plain.partition(mark)[0].strip() else plain
+    keys += [name_key(plain), _swapped(plain)]
+    bare = name_key(plain)
+    title = next((title for title in _TITLES if bare.endswith(title)), "")
+    return (*keys, bare.removesuffix(title)) if title else tuple(keys)
 
 
 def _swapped(name: str) -> str:

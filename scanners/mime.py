@@ -13,7 +13,7 @@ from scanners.encoded import text_of
 from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.message import Envelope, Header, Message, Part
 from scanners.mime_reader import DOUBTS, MAX_FIELD, Block, Budget, Field, Leaf, Options, Reader
-from scanners.transfer import MAX_EMBEDDED, Embedded, embedded
+from scanners.transfer import MAX_EMBEDDED, Embedded, embedded, pasted
 
 MAX_READINGS = 12
 """Own readings of one message after the first: all combinations of three doubts, or each of more and all together."""
@@ -24,6 +24,8 @@ MAX_HTML = 8 * 1024 * 1024
 
 MAX_QUOTED = 256 * 1024
 """Bytes of a text in which encoded words are decoded: header fields that a bounce or a forward quotes stand at its beginning."""
+_FILES = (b"PK\x03\x04", b"%PDF-", b"MZ", b"\xd0\xcf\x11\xe0", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"{\\rtf")
+"""How files begin that are pasted into a text as base64."""
 _HTML = frozenset(("text/html", "text/x-amp-html", "text/watch-html", "application/xhtml+xml"))
 _TAGGED = frozenset(("text/enriched", "text/richtext"))
 """Formats whose tags look like HTML's (RFC 1896): a reader sees none of them."""
@@ -200,6 +202,13 @@ def _put_together(draft: _Draft, leaf: Leaf, seen: str, path: str) -> None:
         _files(draft, card.files, path)
         if card.more:
             draft.limit("embedded", path)
+    if "\u202e" in seen:  # from here on it is shown from right to left
+        draft.texts[f"{path}~reversed"] = seen[::-1]
+    for number, decoded in enumerate(pasted(content)):
+        if decoded.startswith(_FILES):
+            _files(draft, (Embedded("", decoded),), f"{path}~pasted{number}")
+        elif not charset.decode(decoded).trouble:
+            draft.texts[f"{path}~pasted{number}"] = charset.decode(decoded).text
     if b"=?" in content and b"?=" in content:
         words = content[:MAX_QUOTED].split(b"\n\n" if b"\r\n" not in content else b"\r\n\r\n")
         draft.texts[f"{path}~words"] = "\n".join(text_of(block) for block in words if b"=?" in block)

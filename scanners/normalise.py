@@ -30,13 +30,18 @@ def _table() -> dict[int, str]:
             if plain != character:
                 folds.setdefault(character, "".join(simple.get(one, folds.get(one, one)) for one in plain))
     folds.update({chr(code): "" for first, last in lookalikes.UNSEEN for code in range(first, last + 1)})
+    folds.update(
+        dict.fromkeys(lookalikes.BLANKS, " ")
+        | dict.fromkeys(lookalikes.ZEROS, "0")
+        | dict.fromkeys("\x0b\x0c\x85\u2028\u2029", "\n")
+    )
     return str.maketrans(simple | folds)
 
 
 _FOLD = _table()
 _DISGUISED = re2.compile(
     "[" + _class(lookalikes.UNSEEN) + _class(lookalikes.COMPATIBLE) + "".join(pair[0] for pair in lookalikes.LETTERS)
-    + "".join(lookalikes.DIGITS) + "]"
+    + "".join(lookalikes.DIGITS) + lookalikes.BLANKS + lookalikes.ZEROS + "\x0b\x0c\x85\u2028\u2029]"
 )  # fmt: skip
 _TRADITIONAL = re2.compile("[" + han.TRADITIONAL + "帐]")
 _HAN = "\u3007\u3400-\u9fff"

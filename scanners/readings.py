@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from scanners.charset import decode
+from scanners.disguises import put_together
 from scanners.normalise import Normalised, normalise
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ def readings(message: "Message") -> tuple[Reading, ...]:
         if text:
             place = Place.BODY if path.partition("~")[0] in bodies else Place.ATTACHMENT
             found.append(Reading(path, place, normalise(text)))
+    if message.envelope.direction.value != "inbound":  # whoever takes words apart does so to get them out
+        for one in tuple(found):
+            joined = put_together(one.normal.data)
+            if joined:
+                found.append(Reading(f"{one.part}~joined" if one.part else None, one.place, normalise(joined)))
     return tuple(found)
 
 

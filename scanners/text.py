@@ -29,7 +29,7 @@ _VOID = frozenset(
 )
 _RAW = frozenset("script style xmp iframe noembed noframes textarea title plaintext".split())
 _UNSEEN = frozenset(
-    "script style head title template noscript noembed noframes iframe object datalist audio video".split()
+    "rt rp script style head title template noscript noembed noframes iframe object datalist audio video".split()
 )
 _ATTRIBUTES = ("alt", "title", "placeholder", "value", "content", "aria-label", "summary", "label")
 
@@ -40,6 +40,7 @@ _NAME = re.compile("/?([a-zA-Z][^\\s/>]*)")
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s{0,8}=\s{0,8}[\"']?\s{0,8}([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
 _ZEROS = re.compile("&#0+(?=[1-9])")
 _LONG_REFERENCE = re.compile("&#[0-9]{8,};?")
+_CSS_ESCAPE = re.compile("\\\\([0-9a-fA-F]{1,6})[ \t\r\n]?")
 _DECLARATIONS = (
     "display:none", "visibility:hidden", "visibility:collapse", "mso-hide:all", "opacity:0;", "opacity:0.0", "opacity:.0",
     "color:transparent", "color:white", "color:#fff;", "color:#ffffff", "color:rgba(0,0,0,0)", "max-height:0", "height:0;", "height:0px",
@@ -76,6 +77,8 @@ def declared_charset(content: bytes) -> str:
 
 def read(source: str) -> Page:
     """Both readings of an HTML text."""
+    if "\0" in source:
+        source = source.replace("\0", "")  # no browser shows them
     if "<" not in source:
         return Page(_tidy(_unescape(source.replace("\n", " "))))
     quick = _quick(source)
@@ -139,6 +142,8 @@ def _break_for(tag: str) -> str | None:
         rest = tag[found.end() :]
         if rest.count('"') % 2 or rest.count("'") % 2 or ("=" in rest and _hints(rest, name)):
             return None
+        if "&" in rest and "style" in rest.lower():  # what it says may be written in references
+            return None
         if "alt" in rest or "title" in rest or "value" in rest or "hidden" in rest:
             return None
     if name in _BLOCKS:
@@ -188,6 +193,11 @@ def _tiny(size: str) -> bool:
         next((u for u in ("px", "pt", "rem", "em", "%") if unit.startswith(u)), ""), 0.0
     )
     return value <= limit
+
+
+def _css_unescaped(sheet: str) -> str:
+    """``\\5408`` in generated content is a character (CSS Syntax 4.3.7)."""
+    return _CSS_ESCAPE.sub(lambda found: chr(int(found[1], 16)) if 0 < int(found[1], 16) < 0xD800 else " ", sheet)
 
 
 def _without(text: str, start: str, end: str) -> str:
@@ -382,6 +392,8 @@ class _Walk:
         attributes = _attributes(inner) if len(inner) > len(name) + 1 else {}
         if name in _BLOCKS:
             self._break("\n")
+        if "srcdoc" in attributes:  # a page within the page
+            self.apart.append(_TAG.sub("", _unescape(attributes["srcdoc"])))
         if attributes:
             self.apart += [
                 attributes[key] for key in _ATTRIBUTES if attributes.get(key) and (key != "content" or name == "meta")
@@ -407,7 +419,9 @@ class _Walk:
         if name in ("xmp", "textarea", "plaintext") and not self._is_hidden(name, attributes):
             self._text(content)
         elif content.strip() and (name != "style" or "content" in content):
-            self.apart.append(content)
+            self.apart.append(_css_unescaped(content) if name == "style" else content)
+            if name in ("noembed", "noframes", "iframe"):  # markup to a program without frames
+                self.apart.append(_TAG.sub("", content))
         if name in _BLOCKS:
             self._break("\n")
         end = source.find(">", close)

@@ -4,6 +4,7 @@ import binascii
 from dataclasses import dataclass
 
 import pybase64
+import re2
 
 from scanners.encoded import NOT_BASE64, lenient_base64
 from scanners.patterns import Marks
@@ -13,6 +14,7 @@ MAX_EMBEDDED = 50
 MAX_PADDED = 2
 """Times its text that uuencoded files may take: a line says its own length and what it lacks are zeros, so two bytes could be 45."""
 
+_PASTED = re2.compile(rb"(?m)^(?:[A-Za-z0-9+/]{40,}\r?\n)*[A-Za-z0-9+/]{40,}(?:\r?\n[A-Za-z0-9+/]{1,76})?={0,2}\r?$")
 IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
 _UU_NAMES = frozenset(("x-uuencode", "uuencode", "x-uue", "uue"))
 _BLANKS = b"\r\n \t"
@@ -148,6 +150,18 @@ def loose_lines(body: bytes) -> tuple[bytes, bytes]:
     ):  # an encoder fills its lines: a shorter one with another after it is a word that looks like base64
         good = [line for place, line in enumerate(good) if len(line.strip()) % 4 == 0 or place == len(good) - 1]
     return b"\n".join(loose), b"\n".join(good)
+
+
+def pasted(content: bytes) -> list[bytes]:
+    """What lines of nothing but base64 hold that stand in a text: bounces quote parts so, and people paste files so."""
+    found: list[bytes] = []
+    for match in _PASTED.finditer(content):
+        if len(found) >= MAX_EMBEDDED:
+            break
+        decoded = lenient_base64(match.group())
+        if decoded:
+            found.append(decoded)
+    return found
 
 
 def embedded(content: bytes) -> list[Embedded]:

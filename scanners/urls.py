@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -45,7 +46,12 @@ INLINE = 64 * 1024
 """Bytes of text up to which the event loop may wait for the answer; longer texts go to a thread."""
 TEXT_URL = "(?i)(?:https?|ftp)://[^\\s<>\"'\\x{3002}\\x{ff0c}\\x{ff1b}\\x{3001}\\x{ff09}\\x{300b}]{3,1000}"
 _SKIP = ("mailto:", "tel:", "cid:", "#", "sms:")
-_RUNS = ("javascript:", "data:", "vbscript:", "file:")
+_ODD_TARGET = (
+    r"(?i)(?:[\s\"'/](?:src|href|action|formaction|data|background|poster|xlink:href)\s{0,4}=|;\s{0,4}url\s{0,4}=)\s{0,4}[\"']?\s{0,4}"
+    r"((?:(?:https?|ftp)://(?:[0-9]|\[)|javascript:|vbscript:|data:text/|file:|\\\\|ms-[a-z]{2,20}:|search-ms:|mhtml:)[^\s\"'<>]{0,1000})"
+)
+"""What a page loads, sends to or goes to by itself, where that is no name but a number, a script or a share."""
+_RUNS = ("javascript:", "data:", "vbscript:", "file:", "\\\\", "ms-", "search-ms:", "search:", "mhtml:", "shell:")
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class UrlScanner:
     """Looks at every link of bodies and HTML parts, without following any."""
 
     _url: Any = field(default_factory=lambda: compiled(TEXT_URL), repr=False, compare=False)
+    _odd: Any = field(default_factory=lambda: compiled(_ODD_TARGET), repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -92,6 +99,8 @@ class UrlScanner:
                 )
                 if more:
                     _keep(found, LIMIT, part.path, "urls")
+                odd = islice(self._odd.finditer(source.encode("utf-8", "replace")), budget)
+                held += [text.Link(match.group(1).decode("utf-8", "replace"), "") for match in odd]
             if part.text and "://" in part.text:
                 data = part.text.encode("utf-8", "replace")
                 for number, match in enumerate(self._url.finditer(data)):

@@ -18,8 +18,16 @@ LETTERS = (
 ).split()
 """Pairs: the look-alike, then the Latin letter."""
 
-DIGITS = "٠١٢٣٤٥٦٧٨٩ ۰۱۲۳۴۵۶۷۸۹ ०१२३४५६७८९ ০১২৩৪৫৬৭৮৯ ๐๑๒๓๔๕๖๗๘๙ ❶❷❸❹❺❻❼❽❾ ➀➁➂➃➄➅➆➇➈ ➊➋➌➍➎➏➐➑➒ ⓵⓶⓷⓸⓹⓺⓻⓼⓽".split()
+DIGITS = (
+    "٠١٢٣٤٥٦٧٨٩ ۰۱۲۳۴۵۶۷۸۹ ०१२३४५६७८९ ০১২৩৪৫৬৭৮৯ ๐๑๒๓๔๕๖๗๘๙ ❶❷❸❹❺❻❼❽❾ ➀➁➂➃➄➅➆➇➈ ➊➋➌➍➎➏➐➑➒ ⓵⓶⓷⓸⓹⓺⓻⓼⓽ 🯰🯱🯲🯳🯴🯵🯶🯷🯸🯹".split()
+)
 """Runs of ten begin at zero, runs of nine at one."""
+
+ZEROS = "⓿🄋🄌"
+"""Zeros in rings: the runs of nine have none."""
+
+BLANKS = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u2800"
+"""Blanks other than the ordinary one and the ideographic one, with which Chinese paragraphs begin."""
 
 UNSEEN = (
     (0x00AD, 0x00AD), (0x0300, 0x036F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x200B, 0x200F),
