@@ -61,5 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 def metrics_folder(state: Path) -> Path:
     """Where all processes count; made before the first of them does. Raises OSError."""
     folder = state / "run" / "metrics"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.parent.mkdir(parents=True, exist_ok=True)
+    for each in (state, state / "run", folder):  # parents=True would make those above for everybody to look into
+        each.mkdir(mode=0o700, exist_ok=True)
     return folder

@@ -217,7 +217,8 @@ def _reply(stored: Stored, record: dict[str, Any], at_ms: float) -> list[str]:
     elif kind == DECIDED and record.get("intent") == "refuse" and code:
         text = f"{code} {stored.text('enhanced')} [{stored.text('msg')}]"
     elif kind in ("message.relayed", "message.refused") and code and record.get("intent") == "relay":
-        text = f"{code} {stored.text('enhanced')}, the next hop's own answer [{stored.text('msg')}]"
+        said = f"{code} {stored.text('enhanced')}".rstrip()
+        text = f"{said}, the next hop's own answer [{stored.text('msg')}]"
     else:
         return []
     return [_row(at_ms, None, "reply", text)]

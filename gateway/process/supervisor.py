@@ -432,6 +432,10 @@ def prepare_state(config: Config) -> None:
     state = config.gateway.state_dir
     for name in ("", "audit", "custody", "keys", "run", "spool"):
         (state / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (
+            state / name
+        ).stat().st_uid == os.geteuid():  # a command that came first made it with the folders above another one
+            (state / name).chmod(0o700)
     for left in (state / "run").glob("config-*.json"):
         left.unlink(missing_ok=True)
     for folder in (state / "run").glob("policies-*"):

@@ -32,6 +32,8 @@ async def test_a_second_gateway_refuses_and_the_first_works_on(stage: Stage) -> 
     assert f"pid {stage.process.pid}" in said
     assert "Traceback" not in said
     assert (await stage.send("outbound", "li@corp.test", ["zhang@corp.test"], HELLO)).code == 250
+    folders = [path for path in (stage.state, *stage.state.iterdir()) if path.is_dir()]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
     await stage.stop_gateway()
     key = stage.state / "keys" / "store.key"
     key.chmod(0o644)
