@@ -462,7 +462,8 @@ def _quoted_ranges(reading: Reading) -> list[tuple[int, int]]:
     data = reading.normal.data
     ranges: list[tuple[int, int]] = []
     lower = data.lower()
-    marks = [at for at in (lower.find(mark) for mark in _HISTORY) if at > 0]
+    known = _HISTORY if b"---" in data else _HISTORY[-1:]  # only the last one has no hyphens
+    marks = [at for at in (lower.find(mark) for mark in known) if at > 0]
     end = min(marks, default=len(data))
     if b"\n>" in data[:end] or data.startswith(b">"):
         position = 0

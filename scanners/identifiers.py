@@ -85,6 +85,7 @@ class Finder:
 
     def __init__(self, engine: str = "auto") -> None:
         self.amounts = Amounts.build()
+        self.words = _Words.build(engine)
         self.details = compiled(accounts.DETAILS)
         self.change = compiled(accounts.CHANGE)
         self.regexes = [None if one.pattern == NUMBER else compiled(_led(one)) for one in DETECTORS]
@@ -122,7 +123,7 @@ class Finder:
             for rank, screen in enumerate(self.screens)
             if screen in present and ((context := self.contexts[rank]) is None or context in present)
         ]
-        beside = _Beside(data)
+        beside = _Beside(data, self.words)
         found = list(self._written(ranks, data, beside, seen.allowance))
         if self.number in present:
             found += self._free_numbers(data, at, seen.allowance)
@@ -272,21 +273,45 @@ def _heads(*, with_context: bool) -> _Heads:
     return _Heads(by_length, {digit: tuple(sorted(lengths)) for digit, lengths in by_head.items()})
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Every word beside which something is looked for; one pass says which a text holds, since most hold few of the sixty."""
+
+    words: tuple[str, ...]
+    prefilter: Prefilter
+
+    @classmethod
+    def build(cls, engine: str) -> "_Words":
+        """Compile once, at start."""
+        words = tuple(dict.fromkeys((*(word for one in DETECTORS for word in one.context), *accounts.ACCOUNT_WORDS)))
+        return cls(words, prefilter([_literal(word) for word in words], engine))
+
+    def among(self, lower: bytes) -> frozenset[str]:
+        """Those that stand in ``lower``, a text in lower case."""
+        return frozenset([self.words[index] for index in self.prefilter.present(lower)])
+
+
+def _literal(word: str) -> str:
+    return "".join(character if character.isalnum() else f"\\x{{{ord(character):x}}}" for character in word)
+
+
 class _Beside:
     """Where in a text numbers and forms stand close enough to a word."""
 
-    __slots__ = ("_lower", "data")
+    __slots__ = ("_lower", "_there", "data", "words")
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    def __init__(self, data: bytes, words: "_Words") -> None:
+        self.data, self.words = data, words
         self._lower: bytes | None = None
+        self._there: frozenset[str] = frozenset()
 
     def spans(self, words: Iterable[str]) -> list[tuple[int, int]]:
         """Ranges in which something beside one of ``words`` may begin; ascending and apart."""
         if self._lower is None:
             self._lower = self.data.lower()
+            self._there = self.words.among(self._lower)
         marks: list[int] = []
-        for word in {word.encode() for word in words}:
+        for word in [word.encode() for word in self._there.intersection(words)]:
             at = self._lower.find(word)
             while at >= 0:
                 marks.append(at)

@@ -119,12 +119,13 @@ def broken(data: bytes, heads: Heads, allowance: Allowance) -> Iterator[Number]:
     last = 0
     for match in _DIGITS.finditer(data):
         span = match.span()
-        gap = data[last : span[0]]
-        if run and (len(run) >= _MOST_PIECES or (gap not in _GAPS and _BREAK.fullmatch(gap) is None)):
-            if not allowance.take(len(run)):
-                return
-            yield from _parted(data, run, heads)
-            run = run[-MAX_DIGITS:] if len(run) >= _MOST_PIECES else []
+        if run:
+            gap = data[last : span[0]]
+            if len(run) >= _MOST_PIECES or (gap not in _GAPS and _BREAK.fullmatch(gap) is None):
+                if not allowance.take(len(run)):
+                    return
+                yield from _parted(data, run, heads)
+                run = run[-MAX_DIGITS:] if len(run) >= _MOST_PIECES else []
         run.append(span)
         last = span[1]
     if run and allowance.take(len(run)):
@@ -132,7 +133,10 @@ def broken(data: bytes, heads: Heads, allowance: Allowance) -> Iterator[Number]:
 
 
 def _parted(data: bytes, run: list[tuple[int, int]], heads: Heads) -> Iterator[Number]:
-    if len(run) > 1:
+    first, last = run[0][0], run[-1][1]
+    if last - first <= MIN_DIGITS:
+        return  # two pieces and a break at least: too short
+    if data.find(b"\n", first, last) >= 0 or data.find(b"\t", first, last) >= 0:
         found = _of_run(data, run, len(data), heads)
         yield from (
             one
