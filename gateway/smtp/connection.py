@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, cast
 from aiosmtpd.smtp import SMTP
 
 from gateway.smtp import replies as say
-from gateway.smtp.fault import fault
 from gateway.smtp.gate import ClientGate
 from gateway.smtp.handshake import upgraded
 from gateway.smtp.limits import client_key
 from gateway.smtp.proxy import ProxyError, canonical, parse_proxy
 from gateway.smtp.reading import Bad, DataReader, LineReader
-from gateway.smtp.reply import Reply
 from gateway.smtp.session import Session
 from gateway.smtp.terms import Step, Then
 from gateway.smtp.users import BusyError, UsersError
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 
 PROXY_S = 5.0
 """Wait for the PROXY header: the hop sends it at once or isn't one."""
-VERIFY_S = 30.0
-"""For one recipient's verification; a client waits 5 minutes (RFC 5321 4.5.3.2.3)."""
 CLOSING_S = 30.0
 """For the last reply to be taken; then the connection is cut."""
 MAX_AHEAD = 65_536
@@ -249,9 +245,6 @@ class Connection(SMTP):
         if then is Then.CHECK_LOGIN:
             self._work(self._check_login())
             return
-        if then is Then.VERIFY:
-            self._work(self._verify())
-            return
         if then is Then.RENAMED:
             refusal = self._gate.count(self._talk.connected_client)
             if refusal is not None:
@@ -365,19 +358,6 @@ class Connection(SMTP):
             server = self._server
             server.parts.watch.login(server.listener.name, self._talk.id, self._talk.client or self._talk.peer, login)
         self._resume(self._talk.authenticated(login))
-
-    async def _verify(self) -> None:
-        verifier = self._parts.verifier
-        assert verifier is not None, "verification is asked for only with a verifier"
-        refusal: Reply | None = say.FAILED
-        try:
-            async with asyncio.timeout(VERIFY_S):
-                refusal = await verifier.verify(self._talk.pending)
-        except TimeoutError:
-            self._parts.log.warning("recipient not verified in %d s", VERIFY_S)
-        except Exception as error:  # the boundary to somebody else's code: it is logged, and the client hears 451
-            self._parts.log.error("recipient not verified: %s", fault(error))
-        self._resume(self._talk.verified(refusal))
 
     def _start_implicit_tls(self) -> None:
         if self._mode is Mode.BUSY:

@@ -22,13 +22,6 @@ class Receiver(Protocol):
         """Take the message or refuse it. ``raw`` is exactly what was sent: CRLF line ends, dots unstuffed."""
 
 
-class Verifier(Protocol):
-    """Asks the next hop about a recipient (call-ahead)."""
-
-    async def verify(self, address: str) -> Reply | None:
-        """None if it takes mail for the address, else the refusal to give."""
-
-
 class Watch(Protocol):
     """Is told what happens before and beside the messages. All but ``duplicate`` answer at once and never raise."""
 
@@ -73,8 +66,8 @@ def has_room() -> bool:
 class Parts:
     """Shared by all listeners of a worker; made once by it, replaced by fakes in tests.
 
-    ``clock`` is monotonic seconds, ``now`` the time of day in UTC. ``users``: who may log in, ``verifier``: call-ahead, where there
-    are any. ``room`` False: the log's disk is nearly full, MAIL is answered 452.
+    ``clock`` is monotonic seconds, ``now`` the time of day in UTC. ``users``: who may log in, where there
+    is anyone. ``room`` False: the log's disk is nearly full, MAIL is answered 452.
     """
 
     config: Config
@@ -87,6 +80,5 @@ class Parts:
     log: logging.Logger
     capabilities: Callable[[], Capabilities]
     users: Users | None = None
-    verifier: Verifier | None = None
     watch: Watch = UNWATCHED
     room: Callable[[], bool] = has_room

@@ -49,9 +49,7 @@ class Server:
         self.parts = parts
         self.listener = listener
         self.tls = tls
-        self.terms = Terms.of(
-            config, listener, tls=tls is not None, users=parts.users is not None, verify=parts.verifier is not None
-        )
+        self.terms = Terms.of(config, listener, tls=tls is not None, users=parts.users is not None)
         self.implicit_tls = tls is not None and listener.tls.mode == "implicit"
         self.stats = Stats()
         self.stopping = False

@@ -1,7 +1,7 @@
 """The rules of receiving, sans-io: a line of the client goes in, a Step comes out. No socket, no clock, no waiting.
 
 ``Session.line()`` is the whole door. What needs the outside world is asked for by ``Step.then`` and answered by one of the methods
-``authenticated``, ``verified``, ``secured``, ``proxied`` and ``finished``. What needs counting is asked of a ``Gate``.
+``authenticated``, ``secured``, ``proxied`` and ``finished``. What needs counting is asked of a ``Gate``.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,6 @@ class Session:
         self._mail = MailParameters()
         self._recipients: list[Recipient] = []
         self._refused = 0
-        self._pending: Recipient | None = None
         self.id = session_id
         self.peer = peer
         self.connected_client = terms.access.own_client(peer)
@@ -71,11 +70,6 @@ class Session:
     def client(self) -> str | None:
         """The named client: what XFORWARD says for this message, else what PROXY or XCLIENT said, else the peer."""
         return self._forwarded.get("ADDR", self.connected_client)
-
-    @property
-    def pending(self) -> str:
-        """The recipient to verify."""
-        return self._pending.address if self._pending else ""
 
     @property
     def limit(self) -> int:
@@ -164,15 +158,6 @@ class Session:
         """The credentials couldn't be checked now."""
         self.credentials = None
         return Step(say.AUTH_LATER)
-
-    def verified(self, refusal: Reply | None) -> Step:
-        """The next hop knows the recipient (None), or why it doesn't take it."""
-        recipient, self._pending = self._pending, None
-        assert recipient is not None, "verified() answers Then.VERIFY"
-        if refusal is None:
-            return self._accept(recipient)
-        self._refused += 1
-        return self._counted(Step(refusal))
 
     # The verbs.
 
@@ -377,14 +362,7 @@ class Session:
         if isinstance(target, Reply):
             self._refused += 1
             return Step(target)
-        recipient = Recipient(str(target), parameters.notify, parameters.orcpt)
-        if self._terms.verify:
-            self._pending = recipient
-            return Step(say.RECIPIENT_OK, Then.VERIFY)
-        return self._accept(recipient)
-
-    def _accept(self, recipient: Recipient) -> Step:
-        self._recipients.append(recipient)
+        self._recipients.append(Recipient(str(target), parameters.notify, parameters.orcpt))
         self.phase = Phase.RCPT
         return Step(say.RECIPIENT_OK)
 

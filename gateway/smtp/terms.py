@@ -22,13 +22,12 @@ class Phase(Enum):
 
 
 class Then(Enum):
-    """What the shell does after it has sent the reply (or, for CHECK_LOGIN and VERIFY, instead of sending one)."""
+    """What the shell does after it has sent the reply (or, for CHECK_LOGIN, instead of sending one)."""
 
     GO_ON = "read the next command"
     READ_DATA = "read the message, then call finished()"
     START_TLS = "start TLS, then call secured()"
     CHECK_LOGIN = "check credentials, then call authenticated()"
-    VERIFY = "verify the pending recipient, then call verified()"
     RENAMED = "count the connection under the client now named"
     CLOSE = "close"
 
@@ -69,12 +68,11 @@ class Terms:
     tls_required: bool = False
     auth: bool = False
     xclient: bool = False
-    verify: bool = False
     reserve_bytes: int = DEFAULT_RESERVE
 
     @classmethod
-    def of(cls, config: Config, listener: Listener, *, tls: bool, users: bool, verify: bool) -> "Terms":
-        """Compile the configuration. ``tls``, ``users``, ``verify``: there is a certificate, a users file, a verifier.
+    def of(cls, config: Config, listener: Listener, *, tls: bool, users: bool) -> "Terms":
+        """Compile the configuration. ``tls``, ``users``: there is a certificate, a users file.
 
         Raises OSError and ValueError as Access.of does.
         """
@@ -89,7 +87,6 @@ class Terms:
             tls_required=tls and listener.tls.required,
             auth=users and listener.direction == Direction.SUBMISSION,
             xclient=listener.xclient,
-            verify=verify,
         )
 
 

@@ -1,4 +1,4 @@
-"""Everything around one receiving Connection, in memory: transport, clock, receiver, users, verifier."""
+"""Everything around one receiving Connection, in memory: transport, clock, receiver, users."""
 
 import asyncio
 import logging
@@ -80,16 +80,6 @@ class Watching:
 
     async def duplicate(self, envelope: Envelope, raw: bytes, answer: Answer) -> None:
         self.duplicates.append((envelope.id, answer.message_id))
-
-
-class Verifier:
-    """Knows every recipient whose local part doesn't begin with ``no``; breaks at ``boom``."""
-
-    async def verify(self, address: str) -> Reply | None:
-        await asyncio.sleep(0)
-        if address.startswith("boom"):
-            raise RuntimeError("secret detail")
-        return Reply(550, "5.1.1", "next hop says no") if address.startswith("no") else None
 
 
 class Transport(asyncio.Transport):

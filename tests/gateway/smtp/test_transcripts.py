@@ -28,7 +28,7 @@ from tests.fakes import receiving
 
 FOLDER = Path(__file__).parent / "transcripts"
 FILES = sorted(FOLDER.glob("*.txt"))
-FLAGS = ("whole", "proxy", "xclient", "tls", "tls_required", "users", "verify")
+FLAGS = ("whole", "proxy", "xclient", "tls", "tls_required", "users")
 
 
 @dataclasses.dataclass
@@ -214,7 +214,6 @@ async def test_transcript(path: Path, chunk: int, tmp_path: Path) -> None:
         receiver=receiving.Receiver(answer),
         tls=object() if {"tls", "tls_required"} & script.flags else None,
         users=receiving.Users() if "users" in script.flags else None,
-        verifier=receiving.Verifier() if "verify" in script.flags else None,
         capabilities=lambda: Capabilities("smtputf8" in offer, "dsn" in offer, size),
     )
     player = Player(rig, chunk)
