@@ -13,6 +13,7 @@ from gateway.judging.oneshot import judge_here
 from gateway.judging.trial import MAX_BYTES, Tried, Wanted, judge_bytes
 from policies.condition import possible_directions
 from policies.decision import Decision
+from policies.problem import nearest
 from policies.rule import Line, Ruleset, Trace, explain
 from policies.sample_text import AUTH_KEYS
 from scanners.message import Direction, Recipient
@@ -102,10 +103,20 @@ def run(arguments: argparse.Namespace) -> int:
 async def _explained(config: Config, raw: bytes, said: Wanted, only: str) -> str:
     async with judge_here(config, None) as made:
         if only and made.ruleset.find(only) is None:
-            names = ", ".join(rule.name for rule in made.ruleset.rules)
-            raise ValueError(f"没有规则 no rule “{only}”; 有 known: {names}")
+            raise ValueError(no_rule(only, made.ruleset))
         tried = await judge_bytes(made, config, raw, said, datetime.now().astimezone())
         return "\n".join(page(tried, made.ruleset, only))
+
+
+def no_rule(name: str, ruleset: Ruleset) -> str:
+    """What to say of a rule that is not there: the one that was probably meant, else where they are listed."""
+    near = nearest(name, frozenset(rule.name for rule in ruleset.rules))
+    zh, en = (
+        (f"是不是 “{near}”？", f'did you mean "{near}"?')
+        if near
+        else ("", "all of them 全部规则: sealgate policy explain")
+    )
+    return f"没有规则 no rule “{name}”; {zh}{' / ' if zh else ''}{en}"
 
 
 def page(tried: Tried, ruleset: Ruleset, only: str = "") -> list[str]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway.commands.explain import add_mail_options, read_mail, verdict, wanted
+from gateway.commands.explain import add_mail_options, no_rule, read_mail, verdict, wanted
 from gateway.commands.replay import add_replay
 from gateway.config import Config
 from gateway.judging import examples
@@ -141,8 +141,7 @@ def run_explain(arguments: argparse.Namespace) -> int:
         return 0
     rule = ruleset.find(arguments.rule)
     if rule is None:
-        names = ", ".join(one.name for one in ruleset.rules)
-        print(f"没有规则 no rule “{arguments.rule}”; 有 known: {names}", file=sys.stderr)
+        print(no_rule(arguments.rule, ruleset), file=sys.stderr)
         return 1
     print(f"{rule.name}   {rule.file}:{rule.line}   {rule.version}")
     for line in words(rule):

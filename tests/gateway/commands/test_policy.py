@@ -72,6 +72,9 @@ def test_explain_in_plain_words(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["policy", "explain", "--config", str(config)]) == 0
     assert "malware" in capsys.readouterr().out
     assert main(["policy", "explain", "nope", "--config", str(config)]) == 1
+    assert "sealgate policy explain" in capsys.readouterr().err
+    assert main(["policy", "explain", "big-mial", "--config", str(config)]) == 1
+    assert 'did you mean "big-mail"?' in capsys.readouterr().err
 
 
 def test_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

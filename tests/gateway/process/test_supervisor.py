@@ -117,3 +117,15 @@ async def test_leftovers_of_a_killed_gateway_are_waited_for(tmp_path: Path, monk
     with pytest.raises(StateInUse, match="killed"):
         await lifeline.lock(tmp_path)
     os.close(first)
+
+
+async def test_a_reload_moves_no_mail_out_of_sight_into_another_database(
+    house: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    before = house.config
+    with house.path.open("a", encoding="utf-8") as file:
+        file.write('[store]\nurl = "postgresql://u@127.0.0.1:1/mail"\n')
+    await house.reload()
+    assert house.config is before
+    assert "restart instead of reload" in str(caplog.records[-1].__dict__["fields"])
