@@ -94,6 +94,7 @@ class Finder:
         self.patterns: list[str] = []
         self.screens = [self._index(_screen(one)) for one in DETECTORS]
         self.contexts = [self._index(_any_of(one.context)) if one.context else None for one in DETECTORS]
+        self.joined = self._index(numbers.JOINED)
         self.number = self._index(numbers.SCREEN)
         self.broken = self._index(numbers.BROKEN)
         self.whole = [rank for rank, one in enumerate(DETECTORS) if one.name in ("cn.id18", "bank.card")]
@@ -118,6 +119,8 @@ class Finder:
         present = frozenset(self.prefilter.present(data))
         if not present or seen.allowance.spent:
             return
+        if self.joined not in present:
+            present -= {self.broken}  # too few digits together for a number of several lines
         ranks = [
             rank
             for rank, screen in enumerate(self.screens)

@@ -56,6 +56,10 @@ _BREAK = re.compile(rb"[-. ]{0,2}[\n\t][>| \t\n]{0,8}")
 """What may stand in a number that goes on in the next line, quoted or not, or in the next cell. Fixed and short: linear."""
 BROKEN = "[0-9][-. ]{0,2}[\n\t][>| \t\n]{0,8}[0-9]"
 """The same for a prefilter."""
+MIN_WHOLE = 13
+"""No number that is looked for over several lines is shorter."""
+JOINED = rf"[0-9](?:(?:{_ANY}{{0,2}}|[-. ]{{0,2}}[\n\t][>| \t\n]{{0,8}})[0-9]){{{MIN_WHOLE - 1}}}"
+"""For a prefilter: so many digits with nothing but separators and breaks between them. Prices in a table's cells are no such run."""
 _MOST_PIECES = 200
 """Groups that are joined at once; longer columns are taken in pieces that overlap by one number."""
 PHONES = ("手机", "电话", "联系方式", "移动", "mobile", "phone", "tel", "cell", "微信", "whatsapp")
