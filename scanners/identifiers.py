@@ -50,6 +50,9 @@ _CUT = frozenset(("iban", "cn.uscc", "cn.address"))
 """Those whose pattern may run on into the next word: their ends are found otherwise."""
 _BROKEN_BYTES = 256 * 1024
 """Bytes of a file in which numbers over several lines are looked for: columns of long tables are no broken numbers."""
+_ID_NAMES = (*ID_WORDS, "证件", "身份")
+_CARD_NAMES = (*accounts.ACCOUNT_WORDS, "卡号", "card")
+"""A file that says none of these holds no broken number: a table of figures is not put together cell by cell."""
 _HIT_COST = 20
 """What an identifier takes of the allowance, in groups of digits: keeping and sorting it costs so much."""
 _LOOK_COST = 3
@@ -97,6 +100,7 @@ class Finder:
         self.joined = self._index(numbers.JOINED)
         self.number = self._index(numbers.SCREEN)
         self.broken = self._index(numbers.BROKEN)
+        self.named = self._index(_any_of((*_ID_NAMES, *_CARD_NAMES)))
         self.whole = [rank for rank, one in enumerate(DETECTORS) if one.name in ("cn.id18", "bank.card")]
         lengths = {length for rank in self.whole for length in DETECTORS[rank].lengths}
         self.pieces = {digit: tuple(sorted(lengths)) for digit in b"123456789"}
@@ -131,8 +135,9 @@ class Finder:
         if self.number in present:
             found += self._free_numbers(data, at, seen.allowance)
             found += self._bound_numbers(ranks, data, beside, seen.allowance, with_accounts=self.account in present)
-        if self.broken in present and (reading.place is Place.BODY or len(data) <= _BROKEN_BYTES):
-            found += self._broken_numbers(data, reading.place is Place.BODY, at, seen.allowance)
+        body = reading.place is Place.BODY
+        if self.broken in present and (body or (self.named in present and len(data) <= _BROKEN_BYTES)):
+            found += self._broken_numbers(data, body, at, seen.allowance)
         if seen.allowance.spent:
             seen.exhausted = reading
         kept = _longest(found)
@@ -210,9 +215,7 @@ class Finder:
                 return
             for rank in self.whole:
                 one = DETECTORS[rank]
-                words = (
-                    (*ID_WORDS, "证件", "身份") if one.name == "cn.id18" else (*accounts.ACCOUNT_WORDS, "卡号", "card")
-                )
+                words = _ID_NAMES if one.name == "cn.id18" else _CARD_NAMES
                 free = body and one.name == "cn.id18"
                 value = _number(one, number, data, at)
                 if value and (free or near(data, number.start, number.end, words)):

@@ -64,6 +64,7 @@ _MOST_PIECES = 200
 """Groups that are joined at once; longer columns are taken in pieces that overlap by one number."""
 PHONES = ("手机", "电话", "联系方式", "移动", "mobile", "phone", "tel", "cell", "微信", "whatsapp")
 """Beside these ``138.00138000`` is a phone number, elsewhere a decimal."""
+_PHONES = tuple(word.encode() for word in PHONES)
 GLUED = (b"imei", b"tel", b"fax", b"phone", b"mobile", b"acct", b"account", b"no", b"cnaps", b"card", b"id")
 """Words that people write right before a number; after other letters it is part of something longer."""
 
@@ -252,16 +253,15 @@ def _is_decimal(data: bytes, run: list[tuple[int, int]]) -> bool:
     (start, dot), (after, end) = run
     if after != dot + 1 or data[dot] != 46 or dot - start > MIN_DIGITS:
         return False
-    if is_phone(data, start):
-        return False
     before = data[start - 1 : start]
-    return before in (b"\t", b",") or (before in (b"\n", b"") and data[end : end + 1] in (b"\t", b","))
+    cell = before in (b"\t", b",") or (before in (b"\n", b"") and data[end : end + 1] in (b"\t", b","))
+    return cell and not is_phone(data, start)
 
 
 def is_phone(data: bytes, start: int) -> bool:
     """Whether a word for phones stands shortly before that place."""
     before = data[max(0, start - 40) : start].lower()
-    return any(word.encode() in before for word in PHONES)
+    return any(word in before for word in _PHONES)
 
 
 def _stands_alone(data: bytes, start: int, end: int) -> bool:
