@@ -135,7 +135,7 @@ class UrlScanner:
         if is_confusable(host):
             _keep(found, CONFUSABLE, path, host)
         seen = shown_host(link.shown)
-        if seen and registered(unicode_domain(seen)) != registered(unicode_domain(host)):
+        if seen and differ(seen, host):
             _keep(found, MISMATCH, path, host)
 
 
@@ -150,6 +150,11 @@ def shown_host(shown: str) -> str:
     if len(labels) < 2 or not all(label.replace("-", "").isalnum() for label in labels):
         return ""
     return plain if 2 <= len(labels[-1]) <= 20 and labels[-1].isalpha() else ""
+
+
+def differ(shown: str, host: str) -> bool:
+    """Whether two hosts belong to different owners, as far as their names tell."""
+    return registered(unicode_domain(shown)) != registered(unicode_domain(host))
 
 
 def _keep(found: dict[tuple[str, str], Finding], code: Code, path: str, about: str) -> None:

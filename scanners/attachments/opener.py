@@ -43,7 +43,7 @@ SMALLEST_S = 0.05
 """A try with less time than this left is not worth starting."""
 _EICAR = b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE"
 _STARRED = tuple(code.code[:-1] for code in CODES if code.code.endswith(".*"))
-_PLAIN = frozenset(code.code for code in CODES if not code.code.endswith(".*"))
+_PLAIN = frozenset((*(code.code for code in CODES if not code.code.endswith(".*")), "url.mismatch"))
 _ANSWER = msgspec.msgpack.Decoder(Answer)
 
 

@@ -1,14 +1,16 @@
 """PDF: text by pdf_oxide with pdfium behind it, links, forms, attachments, active content, and QR codes on its pages."""
 
+import ctypes
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import re2
 
-from scanners.attachments import qrcode
+from scanners import urls
+from scanners.attachments import pdfnotes, qrcode
 from scanners.attachments.budget import LimitReached
 from scanners.attachments.codes import ACTIVE_PDF, DECRYPTED, ENCRYPTED, UNREADABLE
 from scanners.attachments.reading import Note, Reading, UnreadableContent
@@ -30,6 +32,8 @@ MAX_STRUCTURE = 32_000_000
 """Bytes of object streams unpacked to look for actions."""
 MAX_LINKS = 20_000
 """Links that are read as text; an index has thousands."""
+MAX_ADDRESS = 4_000
+"""Bytes of one link; browsers take about so many, and longer ones are still read as text."""
 MAX_FILES = 200
 """Embedded files that are opened."""
 MAX_BOOKMARKS = 20_000
@@ -39,7 +43,7 @@ _DRAW_SCALE = 1.4
 _TRIES = 24
 
 _NAMES = re2.compile(
-    rb"/(JavaScript|JS|Launch|EmbeddedFiles?|RichMedia|XFA|SubmitForm|ImportData|GoToE|GoToR)[\s/(<\[]"
+    rb"/(JavaScript|JS|Launch|EmbeddedFiles?|RichMedia|XFA|SubmitForm|ImportData|GoToE|GoToR)[\s/(<\[>\]]"
 )
 _MASK = re2.compile(rb"Mask")
 _LINKS = re2.compile(rb"/URI\s{0,4}\(([^()\\]{4,1000})\)")
@@ -70,7 +74,9 @@ def read(data: bytes, reading: Reading) -> None:
         _bookmarks(document, reading)
         pages = [_survey(document, number, reading) for number in range(min(len(document), MAX_LOOKED))]
         lengths = _text(data, document, pages, reading)
+        pdfnotes.beside(data, document, reading)
         _attachments(document, reading)
+        _disguised_links(document, reading)
         _codes(document, pages, lengths, reading, masks=masks)
     finally:
         document.close()
@@ -272,6 +278,46 @@ def _attachments(document: Any, reading: Reading) -> None:
         content = bytes(attachment.get_data())
         reading.budget.unpacked(len(content))
         reading.member(attachment.get_name() or f"attachment-{number}", content, "")
+
+
+def _disguised_links(document: Any, reading: Reading) -> None:
+    """Links whose place on the page shows another domain than they lead to; once a domain."""
+    import pypdfium2
+
+    told: set[str] = set()
+    for number in range(min(len(document), MAX_LOOKED)):
+        try:
+            page = document[number]
+            for target, shown in _page_links(document, page, reading):
+                host, _ = urls.host_of(target)
+                seen = urls.shown_host(shown)
+                if host and seen and host not in told and urls.differ(seen, host):
+                    told.add(host)
+                    reading.note(Note(urls.MISMATCH, urls.MISMATCH.en, about=host))
+            page.close()
+        except (pypdfium2.PdfiumError, ValueError, UnicodeError):
+            reading.note(Note(UNREADABLE, "links not read", about="pdf", severity=Severity.LOW))
+
+
+def _page_links(document: Any, page: Any, reading: Reading) -> Iterator[tuple[str, str]]:
+    """(address, the text under it) of a page's link annotations."""
+    import pypdfium2.raw as raw
+
+    position, link, words = ctypes.c_int(0), raw.FPDF_LINK(), None
+    for _ in range(MAX_LINKS):
+        if not raw.FPDFLink_Enumerate(page.raw, ctypes.byref(position), ctypes.byref(link)):
+            break
+        reading.budget.tick()
+        action = raw.FPDFLink_GetAction(link)
+        size = raw.FPDFAction_GetURIPath(document.raw, action, None, 0) if action else 0
+        rect = raw.FS_RECTF()
+        if not 0 < size <= MAX_ADDRESS or not raw.FPDFLink_GetAnnotRect(link, rect):
+            continue
+        buffer = ctypes.create_string_buffer(size)
+        raw.FPDFAction_GetURIPath(document.raw, action, buffer, size)
+        words = words or page.get_textpage()
+        low, high = sorted((rect.bottom, rect.top))
+        yield buffer.value.decode("utf-8", "replace"), words.get_text_bounded(rect.left, low, rect.right, high)
 
 
 def _codes(

@@ -1,7 +1,5 @@
 """Text files: txt, csv, source, XML as it stands. Both readings where the charset is in doubt."""
 
-import re
-
 import re2
 
 from scanners import charset, contentlines
@@ -12,7 +10,7 @@ from scanners.transfer import MAX_EMBEDDED, embedded
 
 MAX_ESCAPED = 2_000_000
 """Characters of a text whose escapes (JSON, properties files) are undone."""
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")  # a fixed pattern of six characters
+_ESCAPE = re2.compile(r"\\u([0-9a-fA-F]{4})")
 _TABLES = (".csv", ".tsv", ".tab", ".txt", ".xls", ".slk", ".iqy", ".prn")
 _DDE = re2.compile(r"(?m)(?:^|[,;\t\"])[ \t\"']{0,4}[=+@-][A-Za-z0-9+*/=@(._-]{0,40}[A-Za-z]\|[^\r\n]{1,200}!")
 """``=cmd|' /c calc'!A0``: a program, a topic and a cell of it."""
