@@ -5,6 +5,7 @@ import re
 from scanners.authentication.domains import to_ascii
 from scanners.authentication.fields import MAX_FIELD, parse_results
 from scanners.authentication.verdicts import Arc, Authentication, Dkim, Dmarc, Spf, Verdict
+from scanners.encoded import text_of
 
 __all__ = ["Authentication", "authentication_results", "strip_forged"]
 
@@ -117,6 +118,8 @@ def _fields(header: bytes) -> list[tuple[int, int]]:
 
 def _claims(value: bytes, wanted: str) -> bool:
     """Whether the field's value claims the identifier ``wanted``."""
+    if b"=?" in value:  # no identifier is an encoded word (RFC 8601 2.2), but what is shown to a person is decoded
+        value = text_of(value).encode("utf-8", "replace")
     plain = value.isascii() and b"\\" not in value
     if plain and wanted.encode() not in value.lower():
         return False  # nothing here can spell our name: most fields of others end here

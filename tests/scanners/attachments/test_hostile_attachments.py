@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from reportlab.pdfgen import canvas
 
 from scanners.attachments.yara import YaraEngine
 from tests.scanners.attachments.samples import CN_ID, look, raw_zip
@@ -193,6 +194,17 @@ HARMLESS: Mapping[str, tuple[str, bytes]] = {
 def test_ordinary_files_raise_nothing(engine: YaraEngine) -> None:
     raised = {row: codes for row, (name, data) in HARMLESS.items() if (codes := look(engine, name, data).codes)}
     assert not raised
+
+
+def test_notes_on_the_pages_of_a_pdf_are_read(engine: YaraEngine) -> None:
+    out = io.BytesIO()
+    page = canvas.Canvas(out)
+    page.drawString(72, 700, "hello")
+    page.textAnnotation(TEXT)
+    page.save()
+    seen = look(engine, "a.pdf", out.getvalue())
+    assert PHRASE in seen.text()
+    assert CN_ID in seen.text()
 
 
 INNER = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(

@@ -1,0 +1,56 @@
+"""What a PDF shows beside its pages' own text: notes (annotations), and words in form objects or off the page, by pdfium."""
+
+import ctypes
+from typing import Any
+
+from scanners.attachments.reading import Reading
+
+MAX_LOOKED = 100
+"""Pages whose notes and form objects are read: pdfium takes six times as long as the first reader."""
+MAX_NOTES = 500
+"""Notes read on one page; a reviewed contract has some twenty."""
+MAX_NOTE = 1_000_000
+"""Bytes of one note."""
+_KEYS = (b"Contents", b"T", b"Subj", b"RC", b"V")
+"""Where a note keeps text (ISO 32000 12.5.6.2)."""
+
+
+def beside(data: bytes, document: Any, reading: Reading) -> None:
+    """Say what the first reader passes over, where the file has any such thing; a page more than the bound is named."""
+    notes = b"/ObjStm" in data or b"/Annot" in data
+    forms = b"/Form" in data
+    if not notes and not forms:
+        return
+    if len(document) > MAX_LOOKED:
+        reading.limited("notes", MAX_LOOKED)
+    seen = frozenset("".join(reading.texts).split())
+    for number in range(min(len(document), MAX_LOOKED)):
+        reading.budget.tick()
+        page = document[number]
+        try:
+            if notes:
+                reading.say("\n".join(_notes(page)))
+            if forms:
+                words = page.get_textpage().get_text_range()
+                if not seen.issuperset(words.split()):
+                    reading.say(words)
+        finally:
+            page.close()
+
+
+def _notes(page: Any) -> list[str]:
+    import pypdfium2.raw as raw
+
+    found: list[str] = []
+    for number in range(min(raw.FPDFPage_GetAnnotCount(page), MAX_NOTES)):
+        note = raw.FPDFPage_GetAnnot(page, number)
+        if not note:
+            continue
+        for key in _KEYS:
+            length = raw.FPDFAnnot_GetStringValue(note, key, None, 0)
+            if 2 < length <= MAX_NOTE:
+                buffer = (ctypes.c_ushort * (length // 2 + 1))()
+                raw.FPDFAnnot_GetStringValue(note, key, buffer, length)
+                found.append(bytes(buffer)[: length - 2].decode("utf-16-le", "replace"))
+        raw.FPDFPage_CloseAnnot(note)
+    return found
