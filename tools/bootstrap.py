@@ -20,7 +20,7 @@ def main() -> int:
         return 2
     uv = shutil.which("uv")
     print(
-        f"Preparing .venv with {'uv' if uv else 'venv and pip'} (once, about half a minute) 正在准备运行环境……",
+        f"Preparing .venv with {'uv' if uv else 'venv and pip'} (once, a minute or so) 正在准备运行环境……",
         flush=True,
     )
     if uv:

@@ -158,7 +158,9 @@ class Stage:
         """SIGTERM, and wait until all its processes are gone."""
         if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(signal.SIGTERM)
+                os.kill(
+                    self.process.pid, signal.SIGTERM
+                )  # the library's own would take the status of one that has just ended
             await self.process.wait()
 
     async def send(

@@ -78,11 +78,11 @@ async def test_reload_takes_new_rules_keeps_old_ones_on_error_and_refuses_nobody
     running = asyncio.create_task(traffic())
     assert stage.process is not None
     (rules / "10.toml").write_text(RULE.format(how="contains"), encoding="utf-8")
-    stage.process.send_signal(signal.SIGHUP)
+    os.kill(stage.process.pid, signal.SIGHUP)
     await until(lambda: said(stage, "reloaded") == 1)
     assert (await outbound(stage, "pineapple"))[0] == 550
     (rules / "10.toml").write_text(RULE.format(how="contians"), encoding="utf-8")
-    stage.process.send_signal(signal.SIGHUP)
+    os.kill(stage.process.pid, signal.SIGHUP)
     await until(lambda: said(stage, "reload refused") == 1)
     assert (await outbound(stage, "pineapple"))[0] == 550
     stopped.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import shutil
 import signal
@@ -17,6 +18,8 @@ from audit.verify import verify
 from gateway.recording.recorder import RecorderUnavailable, SocketRecorder
 from tests.audit.events import decided, outcome
 
+PATIENCE_S = 120.0
+"""The machine may be busy."""
 CONFIG = '[gateway]\nhostname = "gw.test"\nlocal_domains = ["corp.test"]\nstate_dir = "state"\n'
 PRODUCERS = 8
 
@@ -42,7 +45,7 @@ async def process(config: Path, *before: str) -> AsyncIterator[asyncio.subproces
 
 async def answers(socket: Path) -> None:
     """Waits until the keeper takes connections."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_unix_connection(str(socket))
@@ -86,21 +89,21 @@ async def loop(tmp_path: Path, kills: int) -> None:
                     asyncio.create_task(produce(log, number, stopping, acknowledged)) for number in range(PRODUCERS)
                 ]
             before = len(acknowledged)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(acknowledged) < before + 8:
                     await asyncio.sleep(0.005)
             await asyncio.sleep(dice.uniform(0.005, 0.3))
             hits += any(not task.done() for task in producers)
-            child.send_signal(signal.SIGKILL)
+            os.kill(child.pid, signal.SIGKILL)
             await child.wait()
     assert hits == kills
     async with process(config) as child:
         await answers(socket)
-        child.send_signal(signal.SIGHUP)
+        os.kill(child.pid, signal.SIGHUP)
         stopping.set()
         await asyncio.gather(*producers)
         await log.close()
-        child.send_signal(signal.SIGTERM)
+        os.kill(child.pid, signal.SIGTERM)
         assert await child.wait() == 0
     check(tmp_path / "state" / "audit", acknowledged, kills)
 
@@ -130,6 +133,12 @@ async def test_fifty_kills(tmp_path: Path) -> None:
     await loop(tmp_path, 50)
 
 
+def traced(pid: int) -> bool:
+    """Whether every thread of the process has a tracer."""
+    tasks = [task.joinpath("status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all("TracerPid:\t0\n" not in text for text in tasks)
+
+
 @pytest.mark.parametrize("fault", ["fdatasync:error=EIO", "pwrite64:error=ENOSPC"])
 async def test_a_disk_error_ends_the_keeper_without_an_answer(tmp_path: Path, fault: str) -> None:
     if shutil.which("strace") is None:
@@ -139,36 +148,30 @@ async def test_a_disk_error_ends_the_keeper_without_an_answer(tmp_path: Path, fa
     segment = tmp_path / "state" / "audit" / "journal" / f"{0:020d}.aj"
     async with process(config) as child:
         await answers(socket)
-        child.send_signal(signal.SIGTERM)
+        os.kill(child.pid, signal.SIGTERM)
         assert await child.wait() == 0
     log = SocketRecorder(socket, "producer", time.monotonic, patience_s=2)
     kind = fault.partition(":")[0]
-    watched = (
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-P",
-        str(segment),
-        "-e",
-        f"trace={kind}",
-        "-e",
-        f"inject={fault}:when=3",
-    )
-    async with process(config, *watched) as child:
+    inject = f"inject={fault}:when=1+"  # whichever thread writes
+    watched = ("strace", "-f", "-qq", "-o", "/dev/null", "-P", str(segment), "-e", f"trace={kind}", "-e", inject)
+    async with process(config) as child:
         await answers(socket)
         await log.open()
         key = await log.message_key(["zhang@corp.test", "buyer@acme.example"])
         await log.record([decided(1)], key)
+        tracer = await asyncio.create_subprocess_exec(*watched, "-p", str(child.pid))
+        async with asyncio.timeout(PATIENCE_S):
+            while not traced(child.pid):
+                await asyncio.sleep(0.01)
         with pytest.raises(RecorderUnavailable):
             await log.record([decided(2)], key)
         assert await child.wait() == 70
+        await tracer.wait()
     async with process(config) as child:
         await answers(socket)
         receipt = await log.record([decided(2)], key)
         await log.close()
-        child.send_signal(signal.SIGTERM)
+        os.kill(child.pid, signal.SIGTERM)
         assert await child.wait() == 0
     assert LogView.open(tmp_path / "state" / "audit").entry(receipt.index).text("id") == decided(2).id
     assert verify(tmp_path / "state" / "audit").mismatches == ()
