@@ -16,7 +16,7 @@ from audit.reader import LogView
 from gateway.demo.mails import Keys, make_keys, zone
 from gateway.demo.stubs import Delivered, StubDns, StubServer, Zone
 
-START_S = 60.0
+START_S = 120.0
 """A gateway that is not listening by then has failed."""
 SEND_S = 60.0
 """Longest wait for one answer."""

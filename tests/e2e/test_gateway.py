@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.demo import mails
 from gateway.demo.stage import Stage
 
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 INSIDE, OUTSIDE = "zhang@corp.test", "buyer@acme.example"
 HARMLESS = mails.mail("li@corp.test", INSIDE, "hello", "see you tomorrow")
 RULE = """

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "policies.md"
 TENDER = mails.mail(
     "li@corp.test", "buyer@acme.example", "papers", "see file", {"标书.txt": "第一章 planted-words".encode()}
 )
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 
 
 def rule_of_the_page() -> str:

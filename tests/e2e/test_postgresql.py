@@ -11,7 +11,7 @@ from tests.e2e.conftest import SECRET
 from tests.fakes import postgresql
 
 PRICED = mails.mail("li@corp.test", "buyer@acme.example", "合同", "合同总价为人民币 100 万元")
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 
 
 async def test_hold_list_release_through_postgresql(stage: Stage, tmp_path: Path) -> None:
