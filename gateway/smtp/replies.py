@@ -19,6 +19,7 @@ HELP = Reply(214, "2.0.0", "RFC 5321")
 
 LINE_TOO_LONG = Reply(500, "5.5.2", "command line too long")
 UNKNOWN_VERB = Reply(500, "5.5.1", "command not known")
+NOT_SMTP = Reply(500, "5.5.1", "this is no web server, closing")
 NOT_OFFERED = Reply(502, "5.5.1", "not offered here")
 SYNTAX = Reply(501, "5.5.4", "an argument is missing or not allowed")
 BAD_HELO = Reply(501, "5.5.4", "a domain name or address literal is needed")

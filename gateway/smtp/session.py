@@ -24,6 +24,7 @@ from gateway.smtp.terms import (
     MAX_HELO,
     MAX_IDLE,
     TRANSITIONS,
+    WEB,
     Gate,
     Phase,
     Step,
@@ -165,6 +166,8 @@ class Session:
         verb, _, argument = line.decode("utf-8", "surrogateescape").partition(" ")
         verb = verb.upper()
         allowed = TRANSITIONS.get(verb)
+        if verb in WEB:
+            return Step(say.NOT_SMTP, Then.CLOSE)
         if allowed is None or (verb in ("XCLIENT", "XFORWARD") and not self._terms.xclient):
             return Step(say.LINE_TOO_LONG if len(line) + 2 > LINE_LIMIT else say.UNKNOWN_VERB)
         if len(line) + 2 > LINE_LIMITS.get(verb, LINE_LIMIT):

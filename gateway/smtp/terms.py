@@ -128,6 +128,10 @@ MAX_HELO = 255
 """Octets of a domain name (RFC 5321 4.5.3.1.2)."""
 MAX_AUTH_TRIES = 3
 """Failed logins in one session."""
+WEB = frozenset(
+    ("GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH", "CONNECT", "TRACE", "HOST:", "CONTENT-LENGTH:")
+)
+"""What browsers begin with: a page may make one send its form here, and the form's lines would be commands."""
 IDLE = frozenset({"NOOP", "RSET", "VRFY", "EXPN", "HELP", "HELO", "EHLO", "XFORWARD"})
 MAX_IDLE = 200
 """Commands that move nothing, between two deliveries: more keep a connection busy for its own sake."""
