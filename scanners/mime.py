@@ -13,6 +13,7 @@ from scanners.encoded import text_of
 from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.message import Envelope, Header, Message, Part
 from scanners.mime_reader import DOUBTS, MAX_FIELD, Block, Budget, Field, Leaf, Options, Reader
+from scanners.patterns import Marks
 from scanners.transfer import MAX_EMBEDDED, Embedded, embedded, pasted
 
 MAX_READINGS = 12
@@ -47,6 +48,7 @@ _LIMITS = {
     "readings": ("可能的解析方式过多", "The structure allows more readings than are made"),
     "second_reading": ("未能进行第二次解析", "The second reading could not be made"),
 }
+_BEGINS = Marks(b"begin")
 AMBIGUOUS = Code(
     "mime.ambiguous",
     Severity.MEDIUM,
@@ -216,7 +218,7 @@ def _put_together(draft: _Draft, leaf: Leaf, seen: str, path: str) -> None:
 
 def _embedded(draft: _Draft, content: bytes, path: str) -> None:
     """Files that older clients take out of text: uuencode, yEnc."""
-    if b"begin" not in content:
+    if not _BEGINS.any_in(content):
         return
     files = embedded(content)
     if len(files) >= MAX_EMBEDDED:
