@@ -325,8 +325,8 @@ def _moved(delivery: Delivery, to: State, action: Action, at: datetime) -> Deliv
 def _due(delivery: Delivery, to: State, action: Action, at: datetime) -> datetime:
     """When to look at it again. A finished message is destroyed at once, but for the original of what left without some parts."""
     if to in TERMINAL:
-        stripped = any(treatment.kind == "strip" for treatment in delivery.decision.treatments)
-        return at + ORIGINAL_KEPT if to is State.SENT and stripped else at
+        lessened = any(treatment.kind in ("strip", "disarm") for treatment in delivery.decision.treatments)
+        return at + ORIGINAL_KEPT if to is State.SENT and lessened else at
     if to in (State.UNDELIVERABLE, State.OUTCOME_UNKNOWN) and action.keep_until is not None:
         return action.keep_until
     return action.due or delivery.due
