@@ -76,7 +76,7 @@ def read(data: bytes, reading: Reading) -> None:
         lengths = _text(data, document, pages, reading)
         pdfnotes.beside(data, document, reading)
         _attachments(document, reading)
-        _disguised_links(document, reading)
+        _disguised_links(document, pages, reading)
         _codes(document, pages, lengths, reading, masks=masks)
     finally:
         document.close()
@@ -92,6 +92,8 @@ class _Page:
     """No text, form or annotation: nothing on it could be read."""
     lone: bool
     """One picture and nothing else at all."""
+    marked: bool
+    """It has annotations, of which links are one kind."""
 
     @property
     def plain(self) -> bool:
@@ -115,7 +117,8 @@ def _survey(document: Any, number: int, reading: Reading) -> _Page | None:
             for at in range(raw.FPDFPage_CountObjects(page.raw))
         ]
         form = raw.FPDF_PAGEOBJ_FORM in kinds
-        textless = not form and raw.FPDF_PAGEOBJ_TEXT not in kinds and not raw.FPDFPage_GetAnnotCount(page.raw)
+        marked = raw.FPDFPage_GetAnnotCount(page.raw) != 0
+        textless = not form and raw.FPDF_PAGEOBJ_TEXT not in kinds and not marked
         lone = textless and kinds == [raw.FPDF_PAGEOBJ_IMAGE]
         if form:
             kinds = [item.type for item in page.get_objects(max_depth=3)]
@@ -123,7 +126,7 @@ def _survey(document: Any, number: int, reading: Reading) -> _Page | None:
         return None
     finally:
         page.close()
-    return _Page(kinds.count(raw.FPDF_PAGEOBJ_IMAGE), kinds.count(raw.FPDF_PAGEOBJ_PATH), textless, lone)
+    return _Page(kinds.count(raw.FPDF_PAGEOBJ_IMAGE), kinds.count(raw.FPDF_PAGEOBJ_PATH), textless, lone, marked)
 
 
 def _structure(data: bytes, reading: Reading) -> bool:
@@ -280,12 +283,14 @@ def _attachments(document: Any, reading: Reading) -> None:
         reading.member(attachment.get_name() or f"attachment-{number}", content, "")
 
 
-def _disguised_links(document: Any, reading: Reading) -> None:
+def _disguised_links(document: Any, pages: Sequence[_Page | None], reading: Reading) -> None:
     """Links whose place on the page shows another domain than they lead to; once a domain."""
     import pypdfium2
 
     told: set[str] = set()
-    for number in range(min(len(document), MAX_LOOKED)):
+    for number, known in enumerate(pages):
+        if known is not None and not known.marked:
+            continue
         try:
             page = document[number]
             for target, shown in _page_links(document, page, reading):

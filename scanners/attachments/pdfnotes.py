@@ -3,6 +3,8 @@
 import ctypes
 from typing import Any
 
+import re2
+
 from scanners.attachments.reading import Reading
 
 MAX_LOOKED = 100
@@ -11,6 +13,8 @@ MAX_NOTES = 500
 """Notes read on one page; a reviewed contract has some twenty."""
 MAX_NOTE = 1_000_000
 """Bytes of one note."""
+_FORM = re2.compile(rb"/Form[^0-9A-Za-z_.]")
+"""The subtype, and not a name that begins like it: some programs call every picture ``/FormXob``."""
 _KEYS = (b"Contents", b"T", b"Subj", b"RC", b"V")
 """Where a note keeps text (ISO 32000 12.5.6.2)."""
 
@@ -18,7 +22,7 @@ _KEYS = (b"Contents", b"T", b"Subj", b"RC", b"V")
 def beside(data: bytes, document: Any, reading: Reading) -> None:
     """Say what the first reader passes over, where the file has any such thing; a page more than the bound is named."""
     notes = b"/ObjStm" in data or b"/Annot" in data
-    forms = b"/Form" in data
+    forms = _FORM.search(data) is not None
     if not notes and not forms:
         return
     if len(document) > MAX_LOOKED:
