@@ -327,7 +327,9 @@ class Supervisor:
             try:
                 config = configuration.load(self.path)
                 if config.store != self.config.store:  # mail that waits would be out of sight: serve looks for it first
-                    raise RuntimeError("[store] has changed: restart instead of reload 存储设置已变，请重启而非重新加载")
+                    raise RuntimeError(
+                        "[store] has changed: restart instead of reload 存储设置已变，请重启而非重新加载"
+                    )
                 await examples.check(config)
                 await self._replace(config)
             except (configuration.ConfigError, loading.JudgeError, DecoderError, OSError, RuntimeError) as error:

@@ -1,9 +1,16 @@
-"""ClamAV by clamd's socket: the whole message as one stream (clamd unpacks MIME and archives itself)."""
+"""ClamAV by clamd's socket (clamd unpacks MIME and archives itself).
+
+A mail goes as it came while its reading left any doubt: clamd's own parser is then one more reading. Where both readings agreed and
+nothing was amiss, large base64 attachments are taken out of the mail and sent decoded, each as a stream of its own: clamd finds the
+same in them for half of the CPU.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+import pybase64
 
 from scanners.attachments.codes import CLAMAV
 from scanners.base import Result, Stage
@@ -16,6 +23,13 @@ MAX_REPLY = 4_096
 """Bytes of clamd's one-line answer."""
 MAX_STREAM = 100_000_000
 """Bytes sent; clamd's own StreamMaxLength is 100 MB since 0.104."""
+
+APART_ABOVE = 8_192
+"""Bytes of an attachment that is worth a stream of its own."""
+MAX_APART = 16
+"""Streams beside the mail's; further attachments stay in the mail."""
+_FIRST_LINE = 48
+"""Bytes whose base64 (64 characters) fits into the first line, which is where an attachment is looked for in the raw mail."""
 
 
 class ClamavError(Exception):
@@ -48,12 +62,14 @@ class ClamavScanner:
         """Raises ClamavError: not reachable, too large, timed out, or an answer that is no verdict."""
         if len(message.raw) > MAX_STREAM:
             raise ClamavError("message longer than clamd takes")
+        found: list[Finding] = []
         try:
             async with asyncio.timeout(self.timeout_s):
-                reply = await self._ask(message.raw)
+                for path, content in streams(message):
+                    found += _findings(await self._ask(content), path)
         except (OSError, TimeoutError) as error:
             raise ClamavError(type(error).__name__) from None
-        return Result(_findings(reply))
+        return Result(tuple(found))
 
     async def ping(self) -> bool:
         """True when clamd answers; for the doctor."""
@@ -95,12 +111,37 @@ class ClamavScanner:
             writer.transport.abort()
 
 
-def _findings(reply: str) -> tuple[Finding, ...]:
+def streams(message: Message) -> Iterator[tuple[str | None, bytes]]:
+    """What is sent, with the path of the part: the mail, and beside it the attachments that were taken out of it. Linear.
+
+    A block is taken out only if, line ends apart, it is as long as the attachment's base64 must be: nothing else hides in it.
+    """
+    raw = message.raw
+    cuts: list[tuple[int, int, str, bytes]] = []
+    at = message.header_length
+    for part in message.parts if not message.defects else ():
+        if len(part.content) <= APART_ABOVE or part.is_body or len(cuts) == MAX_APART:
+            continue
+        start = raw.find(pybase64.b64encode(part.content[:_FIRST_LINE]), at)
+        end = raw.find(b"\r\n--", start) if start >= 0 else -1
+        if end >= 0 and end - start - 2 * raw.count(b"\r\n", start, end) == (len(part.content) + 2) // 3 * 4:
+            cuts.append((start, end, part.path, part.content))
+            at = end
+    kept, last = [], 0
+    for start, end, _, _ in cuts:
+        kept.append(raw[last:start])
+        last = end
+    yield None, b"".join((*kept, raw[last:])) if cuts else raw
+    for _, _, path, content in cuts:
+        yield path, content
+
+
+def _findings(reply: str, path: str | None) -> tuple[Finding, ...]:
     """``stream: OK`` or ``stream: NAME FOUND``; anything else is no verdict."""
     verdict = reply.rpartition("stream: ")[2]
     if verdict == "OK":
         return ()
     if verdict.endswith(" FOUND"):
         name = verdict[: -len(" FOUND")][:200]
-        return (Finding(CLAMAV.code, CLAMAV.severity, f"ClamAV: {name}", evidence=Evidence(), about=name),)
+        return (Finding(CLAMAV.code, CLAMAV.severity, f"ClamAV: {name}", path, Evidence(), name),)
     raise ClamavError("clamd did not scan: " + verdict[:80])

@@ -212,6 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, required=True)
     parser.add_argument("--no-text", action="store_true")
     options = parser.parse_args(arguments)
+    sandbox.end_with_parent()
     listener = socket.socket(fileno=options.listen_fd)
     listener.setblocking(True)
     engine = load_rules(options.rules)

@@ -4,15 +4,18 @@ Layers: rlimits, no_new_privs, Landlock (files: read-only, Python and system lib
 sockets, connections, processes, programs, writing opens, signals and debugging. Where a kernel lacks one, the others still hold.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
 import resource
+import signal
 import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_DUMPABLE = 4
 _PR_SET_SECCOMP = 22
@@ -92,6 +95,12 @@ def _oom_score() -> bool:
     except OSError:
         return False
     return True
+
+
+def end_with_parent() -> None:
+    """Have the kernel end us when the process that started us dies: a decoder has nothing to save. Nothing where that is not known."""
+    with contextlib.suppress(OSError, AttributeError):
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _prctl(option: int, value: int, pointer: int = 0) -> bool:

@@ -80,7 +80,9 @@ def _mailed(data: bytes) -> None:
                 inert(part.content.decode("utf-8"), remote=True)
             elif "~" not in part.path:
                 assert part.content == before[part.path].content, "a part that is no page was changed"
-        assert disarm.disarmed(made, again, "") in (made, None), "the second time it is another mail"  # None: ``~{`` could be HZ
+        assert disarm.disarmed(made, again, "") in (made, None), (
+            "the second time it is another mail"
+        )  # None: ``~{`` could be HZ
 
 
 def seeds() -> Iterator[bytes]:

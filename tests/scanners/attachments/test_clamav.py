@@ -1,8 +1,10 @@
 """The real clamd on a signature of our own, and clamds that misbehave."""
 
 import asyncio
+import base64
 import dataclasses
 import os
+import random
 import select
 import shutil
 import subprocess
@@ -11,10 +13,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from scanners.attachments.clamav import MAX_STREAM, ClamavError, ClamavScanner
+from scanners.attachments.clamav import MAX_STREAM, ClamavError, ClamavScanner, streams
 from scanners.base import scan
 from scanners.message import Message
+from scanners.mime import parse
 from tests.scanners.attachments.samples import mail
 
 _NEEDLE = b"SEALGATE-OWN-TEST-SIGNATURE-0001"
@@ -144,3 +149,64 @@ async def test_names_come_through(tmp_path: Path, name: str) -> None:
     async with _fake(tmp_path, f"stream: {name} FOUND\0".encode()) as address:
         (finding,) = (await ClamavScanner(address, 2.0).scan(_message(b"x"))).findings
         assert finding.about == name
+
+
+def _attached(block: bytes, more: str = "") -> bytes:
+    return (
+        b"From: a@b.c\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n"
+        b"hello\r\n--b\r\nContent-Type: application/octet-stream; name=a.bin\r\nContent-Transfer-Encoding: base64\r\n"
+        + more.encode()
+        + b"\r\n"
+        + block
+        + b"\r\n--b--\r\n"
+    )
+
+
+_LARGE = bytes(range(256)) * 90 + _NEEDLE
+_BLOCK = base64.encodebytes(_LARGE).replace(b"\n", b"\r\n").rstrip()
+
+
+async def test_a_large_attachment_goes_decoded_and_is_named(clamd: str) -> None:
+    """In the mail's own stream the signature stands only in base64; the part that held it is said."""
+    (finding,) = (await ClamavScanner(clamd).scan(parse(mail().envelope, _attached(_BLOCK)))).findings
+    assert (finding.code, finding.part) == ("malware.clamav", "2")
+
+
+def test_streams_hold_every_byte_once() -> None:
+    raw = _attached(_BLOCK)
+    (none, rest), (path, content) = streams(parse(mail().envelope, raw))
+    assert (none, path, content) == (None, "2", _LARGE)
+    assert rest == raw.replace(_BLOCK, b"")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        _attached(_BLOCK[:400] + b"!!!!" + _BLOCK[400:]),
+        _attached(_BLOCK + b"\r\nMZ more"),
+        _attached(_BLOCK, "Content-Transfer-Encoding: 8bit\r\n"),
+        _attached(_BLOCK).replace(b"--b--\r\n", b""),
+        _attached(base64.encodebytes(_LARGE[:4000]).replace(b"\n", b"\r\n").rstrip()),
+    ],
+    ids=["foreign letters", "text behind", "two encodings", "no end", "small"],
+)
+def test_a_mail_in_doubt_goes_as_it_came(raw: bytes) -> None:
+    assert list(streams(parse(mail().envelope, raw))) == [(None, raw)]
+
+
+@given(st.lists(st.tuples(st.integers(8_193, 20_000), st.integers(0, 9)), max_size=3), st.sampled_from([64, 72, 76]))
+@settings(max_examples=25)
+def test_what_is_taken_out_is_what_is_sent(wanted: list[tuple[int, int]], width: int) -> None:
+    """Nothing is sent twice and nothing is left away, whatever the lengths of files and lines."""
+    files = [random.Random(seed).randbytes(size) for size, seed in wanted]
+    blocks = []
+    for each in files:
+        text = base64.b64encode(each)
+        blocks.append(b"\r\n".join(text[at : at + width] for at in range(0, len(text), width)))
+    head = b"From: a@b.c\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    one = b"--b\r\nContent-Type: application/x-a\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    raw = head + b"".join(one + block + b"\r\n" for block in blocks) + b"--b--\r\n"
+    (_, rest), *apart = streams(parse(mail().envelope, raw))
+    assert len(rest) + sum(len(block) for block, _ in zip(blocks, apart, strict=False)) == len(raw)
+    assert [content for _, content in apart] == files[: len(apart)]
+    assert len(apart) == len(files)
