@@ -135,7 +135,8 @@ async def listed(config: Config, arguments: argparse.Namespace, wanted: Filter, 
             if page.next:
                 print(f"--after {page.next}", file=sys.stderr)
             return 0
-        width = shutil.get_terminal_size((0, 0)).columns  # 0: no terminal, so nothing to fit into
+        # Into a pipe or a file the table goes as it is, whatever the shell's COLUMNS says: scripts count on its columns.
+        width = shutil.get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0
         narrow = bool(width) and width < listing.width(delivery_ids=delivery_ids)
         if page.deliveries and not narrow:
             print(listing.heading(delivery_ids=delivery_ids))

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -49,7 +50,9 @@ eight turns of the loop, each of which would wait for 5 ms by default."""
 STOP_S = 20.0
 """Messages whose data has ended are finished within this; with the seconds given to those before it, below the supervisor's patience."""
 
-
+GARBAGE_AT = 20_000
+"""New objects before cycles are looked for (700 by default). Walking all rules and tables now and then cost no CPU to speak of, but
+halted everything meanwhile: without it p99 of small mail fell from 81-104 ms to 39-67 in pairs of runs. Some MB at most wait for it."""
 SESSIONS_S = 5.0
 """Logins are in the log within seconds, refusals once their minute is over."""
 
@@ -167,6 +170,16 @@ def servers_of(
     return [Server(parts, listener, server_context(listener.tls)) for listener in config.listeners]
 
 
+def settle() -> None:
+    """What was made to stay (rules, tables, modules) is no longer walked when garbage is looked for, and that is looked for less often.
+
+    Hardly anything of ours is in cycles: what a message makes goes with its last reference.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AT)
+
+
 async def serve(
     config: Config, slot: int, descriptors: dict[str, int], ready: Callable[[], None], log: logging.Logger
 ) -> None:
@@ -185,6 +198,7 @@ async def serve(
             await server.start(socket.socket(fileno=descriptors[server.listener.name]))
         chores = (Chore("sessions", SESSIONS_S, sessions.flush), *remembering(house.desk.memory))
         await stack.enter_async_context(doing(chores, log))
+        settle()
         ready()
         await stopping.wait()
         await asyncio.gather(*(server.stop(STOP_S) for server in servers))

@@ -1,9 +1,15 @@
 """sealgate held, queue and operator, on a real store; the log is reached by a keeper or not at all."""
 
 import asyncio
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -110,8 +116,7 @@ def columns(line: str, *starts: str) -> list[int]:
 
 
 @pytest.mark.parametrize("command", ["held", "queue"])
-def test_columns_stand_under_their_titles_also_with_han_characters(settings, capsys, monkeypatch, command):
-    monkeypatch.delenv("COLUMNS", raising=False)
+def test_columns_stand_under_their_titles_also_with_han_characters(settings, capsys, command):
     message_id = keep(settings)
     assert main([command, "list", "--config", str(settings)]) == 0
     title, row = capsys.readouterr().out.splitlines()[:2]
@@ -122,12 +127,26 @@ def test_columns_stand_under_their_titles_also_with_han_characters(settings, cap
     assert columns(title, "id 邮件", "state", "due", "rule", "from") == found
 
 
+def on_a_terminal(columns: int, *words: str) -> str:
+    """What a command writes on a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+    process = subprocess.Popen([sys.executable, "-m", "gateway.cli", *words], stdout=theirs, env=environment)
+    os.close(theirs)
+    written = b""
+    with contextlib.suppress(OSError):  # EIO: the other end has been closed
+        while piece := os.read(ours, 65536):
+            written += piece
+    os.close(ours)
+    assert process.wait(60) == 0
+    return written.decode()
+
+
 @pytest.mark.parametrize("command", ["held", "queue"])
-def test_a_narrow_terminal_gets_lines_that_fit(settings, capsys, monkeypatch, command):
-    monkeypatch.setenv("COLUMNS", "60")
+def test_a_narrow_terminal_gets_lines_that_fit(settings, command):
     message_id = keep(settings)
-    assert main([command, "list", "--config", str(settings)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = on_a_terminal(60, command, "list", "--config", str(settings)).splitlines()
     assert lines[0].startswith(message_id)
     assert all(listing.columns_of(line) <= 60 for line in lines), lines
 
