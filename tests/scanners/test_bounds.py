@@ -48,6 +48,7 @@ SAID = {
 SILENT = {
     "attachments/archives.MAX_TRIES": "ends as content.encrypted", "attachments/ole.MAX_TRIES": "ends as content.encrypted",
     "attachments/candidates.MAX_WORDS": "ends as content.encrypted", "attachments/zipcrypto.MAX_CLASSIC": "ends as content.encrypted",
+    "attachments/clamav.MAX_APART": "more stay in the mail, which is sent all the same",
     "attachments/clamav.MAX_REPLY": "ends as scanner.failed", "attachments/clamav.MAX_STREAM": "ends as scanner.failed",
     "attachments/decoder.MAX_TIME_MS": "a job that asks for more gets this", "attachments/opener.MAX_LEFT": "ends as scanner.failed",
     "attachments/protocol.MAX_FOUND": "entries comes first", "attachments/protocol.MAX_JOB": "parts comes first",
