@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from audit.event import Place
+from audit.event import Place, id_time_ms
 from audit.journal import JournalDamaged, read_segment, segment_paths
 from audit.log import Identity, LogDamaged, load_identity, published_head
 from audit.merkle import (
@@ -26,6 +26,8 @@ from audit.tiles import TileError, TileReader
 
 ATTEMPTS = 5
 """Times a snapshot is tried while the writer publishes and drops segments under it."""
+CLOCK_SLACK = timedelta(minutes=15)
+"""How far an event may stand from where its time belongs (audit-log 3.4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +189,27 @@ def _tail(journal: Path, published: int) -> tuple[tuple[bytes, ...], bytes] | No
                 entries.extend(bundle_entries(frame.body))
                 note = frame.checkpoint
     return tuple(entries), note
+
+
+def collect(view: LogView, identifier: str) -> list[Stored]:
+    """All events of one message, in order; an event's id stands for its message. Raises LogDamaged."""
+    if not identifier.isascii() or not identifier.isalnum():
+        return []
+    mark = identifier.encode()
+    found: list[Stored] = []
+    for index, line in view.lines(_start(view, identifier)):
+        if mark in line:
+            stored = parse(index, line)
+            if identifier == stored.text("msg"):
+                found.append(stored)
+            elif identifier == stored.text("id") and stored.text("msg"):
+                return collect(view, stored.text("msg"))
+    return found
+
+
+def _start(view: LogView, identifier: str) -> int:
+    try:
+        at = datetime.fromtimestamp(id_time_ms(identifier) / 1000, UTC)
+        return view.first_since(at - CLOCK_SLACK)
+    except (ValueError, OverflowError, OSError):
+        return 0

@@ -28,11 +28,11 @@ from gateway.routes import Routes
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.nexthop import NextHop
 from gateway.smtp.reply import Reply
-from gateway.treatments import banner
+from gateway.treatments import banner, trim
 from gateway.treatments.sign import Signer
 from gateway.treatments.table import KINDS, Unmet, apply, unmet_joined
 from policies.decision import Disposition, Treatment
-from policies.facts import Context, domain_of
+from policies.facts import Context
 from scanners.authentication import results
 from scanners.authentication.aggregate import aggregate_row
 from scanners.base import FAILED
@@ -202,7 +202,7 @@ class Pipeline:
         ):  # planned in the session only because nothing stands in the way: this is ours to mend
             raise AssertionError(treated.kind)
         pieces = treated.pieces
-        trimmed = (banner.trimming(envelope.direction),) if data != message.raw else ()
+        trimmed = (trim.trimming(envelope.direction),) if data != message.raw else ()
         await parts.recorder.record([decided], key)  # a crash after this leaves an open intent: outcome_unknown in 60 s
         provable = bounceable(envelope, judged.scanned.findings, self.local)
         late = Late(parts.custody, message, share, decided, head, bounceable=provable)
@@ -263,15 +263,12 @@ class Pipeline:
         return results.authentication_results(judged.scanned.authentication, gateway.authserv_id) + received
 
     def _bytes(self, message: Message) -> bytes:
-        """The bytes as they came, less results fields that claim to be ours (RFC 8601 5), and on the way out less our own banners."""
-        if message.envelope.direction is not Direction.INBOUND:
-            shown = any(part.is_body and banner.SIGN in (part.text or "") for part in message.parts)
-            leaves = shown and any(
-                domain_of(person.address) not in self.local for person in message.envelope.recipients
-            )
-            return banner.off_replies(message.raw) if leaves else message.raw
-        kept = results.strip_forged(message.raw, message.header_length, self.parts.config.gateway.authserv_id)
-        return kept[0] if len(kept) == 1 else b"".join(kept)
+        """The bytes as they came, less what is not to go on (gateway.treatments.trim)."""
+        outward = message.envelope.direction is not Direction.INBOUND
+        if outward and not any(part.is_body and banner.SIGN in (part.text or "") for part in message.parts):
+            return message.raw  # read already, so no encoding need be undone to know that there is no banner
+        authserv_id = self.parts.config.gateway.authserv_id
+        return trim.trimmed(message.envelope, message.raw, message.header_length, authserv_id, self.local)
 
     def _signer(self, envelope: Envelope) -> Signer | None:
         """Our signature belongs on what leaves the company."""

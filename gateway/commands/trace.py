@@ -3,13 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from audit.event import id_time_ms
 from audit.log import LogDamaged
-from audit.reader import LogView, Stored, parse
+from audit.reader import LogView, Stored, collect
 from audit.spread import joined
 from gateway import config as configuration
 from gateway.config import Config
@@ -18,8 +16,6 @@ from gateway.recording.keeper import paths
 from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
 from gateway.recording.unsealing import NotEntitled, add_options, authenticate
 
-CLOCK_SLACK = timedelta(minutes=15)
-"""How far an event may stand from where its time belongs (audit-log 3.4)."""
 DIRECTIONS = {"in": "inbound", "out": "outbound", "internal": "internal"}
 VERDICTS = {
     "relay": "RELAYED 已转发",
@@ -77,30 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-def collect(view: LogView, identifier: str) -> list[Stored]:
-    """All events of one message, in order; an event's id stands for its message. Raises LogDamaged."""
-    if not identifier.isascii() or not identifier.isalnum():
-        return []
-    mark = identifier.encode()
-    found: list[Stored] = []
-    for index, line in view.lines(_start(view, identifier)):
-        if mark in line:
-            stored = parse(index, line)
-            if identifier == stored.text("msg"):
-                found.append(stored)
-            elif identifier == stored.text("id") and stored.text("msg"):
-                return collect(view, stored.text("msg"))
-    return found
-
-
-def _start(view: LogView, identifier: str) -> int:
-    try:
-        at = datetime.fromtimestamp(id_time_ms(identifier) / 1000, UTC)
-        return view.first_since(at - CLOCK_SLACK)
-    except (ValueError, OverflowError, OSError):
-        return 0
 
 
 def _slots(config: Config, view: LogView, events: Sequence[Stored], arguments: argparse.Namespace) -> list[Slots]:

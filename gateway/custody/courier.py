@@ -30,9 +30,9 @@ from gateway.smtp.reply import Reply
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.protocol import Held
 from gateway.treatments.addressing import redirected
-from gateway.treatments.banner import trimming
 from gateway.treatments.sign import Signer
 from gateway.treatments.table import UNALTERABLE, Treated, Unmet, apply
+from gateway.treatments.trim import trimming
 from policies.decision import Decision, Disposition, Reason
 from scanners.message import Direction, Envelope, Recipient
 

@@ -31,15 +31,13 @@ from gateway.routes import Routes
 from gateway.smtp.pool import Pool
 from gateway.store.blobs import FolderBlobs
 from gateway.store.opening import open_store
-from gateway.treatments import banner
 from gateway.treatments.sign import Signer, load_signer
-from policies.facts import domain_of
+from gateway.treatments.trim import trimmed
 from scanners.attachments.cache import Cache
 from scanners.attachments.opener import AttachmentOpener
 from scanners.attachments.poison import PoisonTable
 from scanners.attachments.yara import compile_rules
-from scanners.authentication import results
-from scanners.message import Direction, Envelope
+from scanners.message import Envelope
 from scanners.resolver import CachingResolver
 
 
@@ -100,16 +98,11 @@ def signer(config: Config) -> Signer | None:
 
 def outward(config: Config, routes: Routes, hops: Hops) -> Outward:
     """How mail of this configuration leaves custody. Raises KeyUnusable."""
-    authserv_id = config.gateway.authserv_id or config.gateway.hostname
-
     local = frozenset(domain.lower() for domain in config.gateway.local_domains)
 
     def trim(envelope: Envelope, raw: bytes) -> bytes:
-        if envelope.direction is not Direction.INBOUND:
-            leaves = any(domain_of(person.address) not in local for person in envelope.recipients)
-            return banner.off_replies(raw) if leaves else raw
         end = raw.find(b"\r\n\r\n")
-        return b"".join(results.strip_forged(raw, len(raw) if end < 0 else end + 4, authserv_id))
+        return trimmed(envelope, raw, len(raw) if end < 0 else end + 4, config.gateway.authserv_id, local)
 
     return Outward(routes, hops, signer(config), trim)
 

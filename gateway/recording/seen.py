@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from audit.log import LogDamaged
-from audit.reader import LogView
+from audit.reader import LogView, collect
 from audit.spread import joined
-from gateway.commands.trace import collect
 from gateway.config import Config
 from gateway.recording.intents import DECIDED
 from gateway.recording.keeper import paths
@@ -23,10 +22,11 @@ def findings(config: Config, message_id: str) -> list[str]:
     where = paths(config.gateway.state_dir)
     try:
         view = LogView.open(where.audit)
-        decided = [event for event in collect(view, message_id) if event.text("type") == DECIDED]
+        events = collect(view, message_id)
+        decided = [event for event in events if event.text("type") == DECIDED]
         if not decided:
             return []
-        parts = [event for event in collect(view, message_id) if event.text("type") == "message.part"]
+        parts = [event for event in events if event.text("type") == "message.part"]
         record = joined(decided[0].record, [part.record for part in parts])
         excerpt = ""
         with KeeperClient(where.socket) as keeper:

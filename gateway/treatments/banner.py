@@ -11,7 +11,6 @@ from pybase64 import b64encode
 
 from gateway.treatments import surgery
 from gateway.treatments.surgery import OWN_TEXT, Node, replaced, text, without_fields
-from scanners.message import Direction
 
 OPEN, CLOSE = "【", "】"
 DEFAULT = "外部邮件：请谨慎点击链接与附件 External mail: take care with links and attachments"
@@ -48,12 +47,6 @@ def off_replies(raw: bytes) -> bytes:
         return raw
     without = removed(raw, root)
     return raw if without is None else without
-
-
-def trimming(direction: Direction) -> str:
-    """What an outcome's event calls it when bytes were taken off before any treatment: our banners on the way out, on the way in results
-    fields that claim to be ours (RFC 8601 5)."""
-    return "forged-results" if direction is Direction.INBOUND else "unbanner"
 
 
 def may_be_in(raw: bytes) -> bool:

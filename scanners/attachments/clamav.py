@@ -16,6 +16,7 @@ from scanners.attachments.codes import CLAMAV
 from scanners.base import Result, Stage
 from scanners.finding import Code, Evidence, Finding
 from scanners.message import Message
+from scanners.transfer import transferred
 
 CHUNK = 262_144
 """Bytes per INSTREAM chunk."""
@@ -112,21 +113,23 @@ class ClamavScanner:
 
 
 def streams(message: Message) -> Iterator[tuple[str | None, bytes]]:
-    """What is sent, with the path of the part: the mail, and beside it the attachments that were taken out of it. Linear.
+    """What is sent, with the path of the part: the mail, and beside it the attachments that were taken out of it.
 
-    A block is taken out only if, line ends apart, it is as long as the attachment's base64 must be: nothing else hides in it.
+    A block is taken out only if it decodes to that very attachment, so that every byte is sent in one of the two. The first attachment
+    whose block isn't where it should be ends it, the rest stays in the mail: each search begins where the last one ended, all are linear.
     """
     raw = message.raw
     cuts: list[tuple[int, int, str, bytes]] = []
     at = message.header_length
     for part in message.parts if not message.defects else ():
-        if len(part.content) <= APART_ABOVE or part.is_body or len(cuts) == MAX_APART:
+        if len(part.content) <= APART_ABOVE or part.is_body:
             continue
         start = raw.find(pybase64.b64encode(part.content[:_FIRST_LINE]), at)
         end = raw.find(b"\r\n--", start) if start >= 0 else -1
-        if end >= 0 and end - start - 2 * raw.count(b"\r\n", start, end) == (len(part.content) + 2) // 3 * 4:
-            cuts.append((start, end, part.path, part.content))
-            at = end
+        if len(cuts) == MAX_APART or end < 0 or transferred(raw[start:end], "base64").content != part.content:
+            break
+        cuts.append((start, end, part.path, part.content))
+        at = end
     kept, last = [], 0
     for start, end, _, _ in cuts:
         kept.append(raw[last:start])

@@ -194,6 +194,25 @@ def test_a_mail_in_doubt_goes_as_it_came(raw: bytes) -> None:
     assert list(streams(parse(mail().envelope, raw))) == [(None, raw)]
 
 
+def test_a_body_that_looks_like_the_attachment_is_sent_too() -> None:
+    """The same beginning and the same length, but other bytes: taking out the wrong block would hide the body from clamd."""
+    decoy = base64.encodebytes(_LARGE[:60] + bytes(len(_LARGE) - 60)).replace(b"\n", b"\r\n").rstrip()
+    raw = _attached(_BLOCK).replace(
+        b"text/plain\r\n\r\nhello", b"text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n" + decoy
+    )
+    message = parse(mail().envelope, raw)
+    sent = list(streams(dataclasses.replace(message, defects=())))
+    assert sent == [(None, raw)]
+
+
+def test_searching_ends_with_the_first_that_is_not_there() -> None:
+    """Thousands of parts in another encoding would each be searched for through the whole mail."""
+    message = parse(mail().envelope, _attached(_BLOCK))
+    stranger = dataclasses.replace(message.parts[-1], content=b"x" * 20_000)
+    sent = list(streams(dataclasses.replace(message, parts=(stranger, *message.parts))))
+    assert sent == [(None, message.raw)]
+
+
 @given(st.lists(st.tuples(st.integers(8_193, 20_000), st.integers(0, 9)), max_size=3), st.sampled_from([64, 72, 76]))
 @settings(max_examples=25)
 def test_what_is_taken_out_is_what_is_sent(wanted: list[tuple[int, int]], width: int) -> None:
