@@ -35,7 +35,10 @@ def engine(config: Config) -> Engine:
     if config.store.password_file is not None:
         extra = {"password": read_password(config.store.password_file)}
     try:
-        return postgresql_engine(make_url(config.store.url).set(drivername=DRIVER), extra)
+        url = make_url(config.store.url).set(drivername=DRIVER)
+        if _away(config.store.url) and "sslmode" not in url.query:
+            url = url.update_query_dict({"sslmode": "require"})  # the driver's own default would go on in the clear
+        return postgresql_engine(url, extra)
     except ModuleNotFoundError as error:
         raise StoreUnavailable(
             'PostgreSQL 驱动未安装 / PostgreSQL needs its driver: pip install "sealgate[postgresql]"'
@@ -65,11 +68,16 @@ def read_password(path: Path) -> str:
 
 
 def in_the_clear(config: Config) -> bool:
-    """Whether the connection leaves this machine without being sure of encryption."""
-    split = urlsplit(config.store.url)
-    query = parse_qs(split.query)
-    host = query.get("host", [split.hostname or ""])[0]
-    return host not in _HERE and not host.startswith("/") and query.get("sslmode", [""])[0] not in ENCRYPTED
+    """Whether the operator asked for a connection to another machine that need not be encrypted; left open, it must be."""
+    mode = parse_qs(urlsplit(config.store.url).query).get("sslmode", ["require"])[0]
+    return _away(config.store.url) and mode not in ENCRYPTED
+
+
+def _away(url: str) -> bool:
+    """Whether the connection leaves this machine."""
+    split = urlsplit(url)
+    host = parse_qs(split.query).get("host", [split.hostname or ""])[0]
+    return host not in _HERE and not host.startswith("/")
 
 
 async def left_behind(config: Config) -> int:

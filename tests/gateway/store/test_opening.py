@@ -99,19 +99,24 @@ async def test_a_database_that_does_not_answer_is_said_without_its_password(sett
 
 
 @pytest.mark.parametrize(
-    ("url", "clear"),
+    ("url", "clear", "mode"),
     [
-        ("postgresql://u@db.test/m", True),
-        ("postgresql://u@db.test/m?sslmode=prefer", True),
-        ("postgresql://u@db.test/m?sslmode=verify-full", False),
-        ("postgresql://u@localhost/m", False),
-        ("postgresql:///m?host=/run/postgresql", False),
-        ("postgresql:///m?host=db.test", True),
+        ("postgresql://u@db.test/m", False, "require"),
+        ("postgresql://u@db.test/m?sslmode=prefer", True, "prefer"),
+        ("postgresql://u@db.test/m?sslmode=verify-full", False, "verify-full"),
+        ("postgresql://u@localhost/m", False, None),
+        ("postgresql:///m?host=/run/postgresql", False, None),
+        ("postgresql:///m?host=db.test", False, "require"),
+        ("postgresql:///m?host=db.test&sslmode=disable", True, "disable"),
     ],
 )
-def test_a_connection_that_may_be_in_the_clear_is_seen(settings: Path, url: str, clear: bool) -> None:
-    config = configuration.load(settings)
-    assert opening.in_the_clear(replace(config, store=Store(url))) is clear
+def test_a_connection_to_elsewhere_is_encrypted_unless_asked_otherwise(
+    settings: Path, url: str, clear: bool, mode: str | None
+) -> None:
+    pytest.importorskip("psycopg", reason="psycopg missing: pip install psycopg[binary]")
+    config = replace(configuration.load(settings), store=Store(url))
+    assert opening.in_the_clear(config) is clear
+    assert opening.engine(config).url.query.get("sslmode") == mode
 
 
 async def test_mail_that_waits_in_sqlite_is_not_left_behind(settings: Path, tmp_path: Path) -> None:
