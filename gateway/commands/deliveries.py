@@ -93,6 +93,14 @@ def read_code(arguments: argparse.Namespace) -> str:
     return getpass.getpass("TOTP code 验证码: ").strip()
 
 
+def too_many(ids: Sequence[str]) -> bool:
+    """Whether more are named than one code answers; said if so."""
+    if len(ids) <= MAX_IDS:
+        return False
+    print(f"at most {MAX_IDS} at once 一次最多 {MAX_IDS} 封", file=sys.stderr)
+    return True
+
+
 async def find(store: Store, wanted: str) -> tuple[Delivery, ...]:
     """By delivery id, else all deliveries of a message, oldest first."""
     one = await store.delivery(wanted)
@@ -102,10 +110,10 @@ async def find(store: Store, wanted: str) -> tuple[Delivery, ...]:
 
 
 async def find_all(store: Store, wanted: Sequence[str]) -> tuple[tuple[Delivery, ...], tuple[str, ...]]:
-    """The deliveries of these ids, each once, and the ids that are nothing here."""
+    """The deliveries of these ids, each once, and the ids that are nothing here. At most MAX_IDS (``too_many``)."""
     found: dict[str, Delivery] = {}
     missing: list[str] = []
-    for each in dict.fromkeys(wanted[:MAX_IDS]):
+    for each in dict.fromkeys(wanted):
         deliveries = await find(store, each)
         found.update({delivery.id: delivery for delivery in deliveries})
         missing += [] if deliveries else [each]

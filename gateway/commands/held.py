@@ -87,8 +87,7 @@ Answer = Callable[[Desk, Releaser, Operator, Delivery], Awaitable[int]]
 
 async def _answered(config: Config, arguments: argparse.Namespace, answer: Answer) -> int:
     """Prove first: who is not proven learns nothing about what is there. One code answers for all that are named."""
-    if len(arguments.id) > deliveries.MAX_IDS:
-        print(f"at most {deliveries.MAX_IDS} at once 一次最多 {deliveries.MAX_IDS} 封", file=sys.stderr)
+    if deliveries.too_many(arguments.id):
         return 2
     code = read_code(arguments)
     status = 0

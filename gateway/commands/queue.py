@@ -87,6 +87,8 @@ async def _proven(desk: Desk, arguments: argparse.Namespace, code: str) -> Opera
 
 async def _change(config: Config, arguments: argparse.Namespace) -> int:
     verb, _ = VERBS[arguments.verb]
+    if deliveries.too_many(arguments.id):
+        return 2
     code = read_code(arguments)
     async with open_desk(config, "queue-command") as desk:
         operator = await _proven(desk, arguments, code)

@@ -214,6 +214,13 @@ def test_queue_list_goes_page_by_page(settings, capsys):
     assert seen == kept
 
 
+@pytest.mark.parametrize("words", [("held", "release"), ("queue", "retry")])
+def test_more_than_one_code_answers_is_refused_before_it_is_asked_for(settings, capsys, words):
+    many = [f"01KAMZ3W8Q0000000000000{number:03}" for number in range(101)]
+    assert main([*words, *many, "--operator", "li.lei", "--config", str(settings)]) == 2
+    assert "at most 100" in capsys.readouterr().err
+
+
 def test_what_is_not_there_is_said(settings, capsys):
     for command in ("held", "queue"):
         assert main([command, "show", "01KAMZ3W8Q0000000000000M99", "--config", str(settings)]) == 2
