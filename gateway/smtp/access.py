@@ -15,6 +15,8 @@ ROLES = ("postmaster", "abuse")
 INBOUND_ROUTING = frozenset("@%!|/")
 OUTBOUND_ROUTING = frozenset("@%!")
 """Characters by which an older server behind us would read a second destination out of the local part (``user%other@ours``)."""
+OPTION = "-"
+"""What a recipient can't begin with: a delivery program behind us would take it for an option of its own."""
 
 NOT_CLIENT = Reply(550, "5.7.1", "relaying denied: this address may not send here")
 NO_NAMED_CLIENT = Reply(550, "5.7.1", "relaying denied: the hop named no client")
@@ -91,7 +93,7 @@ class Access:
             return NOT_LOCAL
         if box.key not in self.routed and (not self.routes_all or box.key.startswith("[")):
             return NO_ROUTE
-        if not (INBOUND_ROUTING if inbound else OUTBOUND_ROUTING).isdisjoint(box.local):
+        if not (INBOUND_ROUTING if inbound else OUTBOUND_ROUTING).isdisjoint(box.local) or box.local.startswith(OPTION):
             return ROUTING
         return box if self._is_known(box) else UNKNOWN
 

@@ -249,6 +249,9 @@ def _literal(domain: str) -> str:
     if not domain.endswith("]"):
         raise AddressError("malformed address literal")
     inner = domain[1:-1]
+    if "%" in inner:
+        # A zone (RFC 4007) is no part of a literal, and behind its sign the library takes anything, blanks and > too.
+        raise AddressError("malformed address literal")
     try:
         if inner[:5].upper() == "IPV6:":
             return f"[{ipaddress.IPv6Address(inner[5:])}]"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from gateway.smtp.answers import Capabilities
 from gateway.smtp.breaker import Breaker
+from gateway.smtp.carrier import Sent
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.dialling import Dialler, SystemContexts, TlsContexts
 from gateway.smtp.dialogue import BeforeDot, Lost, Phase, RecipientReply, Transaction
@@ -28,33 +29,6 @@ MESSAGES_PER_CONNECTION = 100
 """Then a fresh one, so that load spreads again behind balancers."""
 SITES = 1000
 """Next hops remembered (MX routes have one per domain); quiet ones are forgotten beyond this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What became of a message. Each recipient has the reply that decides about it.
-
-    ``final`` is the answer to the end of data (LMTP: the last), ``None`` when there was none. ``phase`` says how far it came; the
-    outcome is unknown if the dot was sent and not answered. ``tls`` is ``"TLSv1.3 CIPHER [verified]"`` or ``""``. ``dsn``: the next hop
-    took the sender's wishes about notices (RFC 3461), so a success notice is its business.
-    """
-
-    recipients: tuple[RecipientReply, ...]
-    final: Reply | None
-    tls: str
-    remote: str
-    phase: Phase
-    dsn: bool = False
-
-    @property
-    def unknown(self) -> bool:
-        """At least one recipient may or may not have got it. Never send those again by yourself."""
-        return any(recipient.unknown for recipient in self.recipients)
-
-    @property
-    def deferred_by_us(self) -> bool:
-        """The next hop was not asked: no free connection in time, or its breaker is open."""
-        return self.phase is Phase.WAIT
 
 
 @dataclass(slots=True)

@@ -54,6 +54,7 @@ class Session:
         self._sender = ""
         self._mail = MailParameters()
         self._recipients: list[Recipient] = []
+        self._named: set[tuple[str, str]] = set()
         self._refused = 0
         self.id = session_id
         self.peer = peer
@@ -164,7 +165,7 @@ class Session:
 
     def _command(self, line: bytes, *, more: bool) -> Step:
         verb, _, argument = line.decode("utf-8", "surrogateescape").partition(" ")
-        verb = verb.upper()
+        verb = verb.upper() if verb.isascii() else ""  # letters beyond ASCII have capitals in it: a dotless i is no I
         allowed = TRANSITIONS.get(verb)
         if verb in WEB:
             return Step(say.NOT_SMTP, Then.CLOSE)
@@ -203,6 +204,7 @@ class Session:
         self._mail = MailParameters()
         self._sender = ""
         self._recipients = []
+        self._named = set()
         self._refused = 0
         self._forwarded = {}
         self._gate.reserve(0)
@@ -359,12 +361,16 @@ class Session:
             return Step(_malformed(error, "5.1.3"))
         if rest and not self._extended:
             return Step(say.NOT_OFFERED_PARAMETER)
+        target = self._terms.access.recipient(box)
+        if not isinstance(target, Reply) and (target.local, target.key) in self._named:
+            # Named twice it is one recipient: for the next hop, for custody and for rules that count.
+            return Step(say.RECIPIENT_OK)
         if len(self._recipients) >= self._terms.recipients:
             return Step(say.TOO_MANY_RECIPIENTS)
-        target = self._terms.access.recipient(box)
         if isinstance(target, Reply):
             self._refused += 1
             return Step(target)
+        self._named.add((target.local, target.key))
         self._recipients.append(Recipient(str(target), parameters.notify, parameters.orcpt))
         self.phase = Phase.RCPT
         return Step(say.RECIPIENT_OK)

@@ -29,7 +29,8 @@ BAD = [
     "<a@b@s.example>", "<a b@s.example>", "<.a@s.example>", "<a.@s.example>", "<a..b@s.example>", "<a@.example>", "<a@s.example.>",
     "<a@-s.example>", "<a@s-.example>", "<a@s..example>", "<a@s_.example >", "<a\t@s.example>", "<a\x7f@s.example>", '<"a@s.example>',
     '<""@s.example>', '<"a"b@s.example>', '<"a\x01"@s.example>', "<a@[1.2.3]>", "<a@[IPv6:1.2.3.4]>", "<a@[1.2.3.4>",
-    "<a@[fe80::1%eth0]>", "<@:a@s.example>", "<@one.example a@s.example>", "<one.example:a@s.example>", "<a@" + "x" * 64 + ".example>",
+    "<a@[fe80::1%eth0]>", "<a@[IPv6:fe80::1%eth0]>", '<a@[IPv6:fe80::1%"> BODY=8BITMIME "]>',
+    "<@:a@s.example>", "<@one.example a@s.example>", "<one.example:a@s.example>", "<a@" + "x" * 64 + ".example>",
     "<a@" + "x." * 130 + "example>", "<" + "l" * 65 + "@s.example>", "<\udc80@s.example>", "<a@\udc80.example>", "<a@例 子.中国>",
 ]  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The breaker as a table, and as a machine that hypothesis drives."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.smtp.breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
@@ -64,7 +64,6 @@ def test_attempts_from_before_do_not_lengthen_the_pause() -> None:
     assert breaker.until == FIRST_PAUSE_S
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.sampled_from(["ok", "fail", "gave_up"]), st.floats(0, 400)), max_size=60))
 def test_it_always_lets_somebody_try_within_the_longest_pause(story: list[tuple[str, float]]) -> None:
     breaker, now = Breaker(), 0.0

@@ -479,7 +479,6 @@ class TestAnswers:
         long = b"550-" + b"x" * 1900 + b"\r\n550 " + b"y" * 1900 + b"\r\n"
         assert len(self.feed(long).answers[0].reply.text) == 1000
 
-    @settings(deadline=None)  # the machine may be busy
     @given(st.binary(max_size=300))
     def test_never_anything_but_answers_or_malformed(self, raw: bytes) -> None:
         try:
@@ -491,7 +490,6 @@ class TestAnswers:
             assert 200 <= reply.code < 600
             assert str(reply).isprintable()
 
-    @settings(deadline=None)  # the machine may be busy
     @given(
         st.lists(st.sampled_from([b"250 2.0.0 ok\r\n", b"250-a\r\n250 b\r\n", b"450 4.2.0 x\r\n"]), max_size=6),
         st.data(),
@@ -549,7 +547,7 @@ class TestStuffing:
             st.lists(st.sampled_from([b".", b"a", b"\r\n", b"..", b"\r\n."]), max_size=6).map(b"".join), max_size=4
         )
     )
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def test_a_receiver_gets_what_was_sent(self, chunks: list[bytes]) -> None:
         content = b"".join(chunks)
         expected = content if not content or content.endswith(b"\r\n") else content + b"\r\n"

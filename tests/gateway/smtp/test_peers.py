@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from gateway.smtp.carrier import Sent
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.dialogue import Phase
 from gateway.smtp.nexthop import NextHop, Scheme
-from gateway.smtp.pool import Pool, Sent
+from gateway.smtp.pool import Pool
 from scanners.message import Recipient
 
 DATA = (b"Received: by gw.test\r\n", b"Subject: hi\r\n\r\nHello\r\n.\r\n..two\r\nlast\r\n")

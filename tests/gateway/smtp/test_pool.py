@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from gateway.smtp.breaker import FAILURES, FIRST_PAUSE_S
+from gateway.smtp.carrier import Sent
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.dialogue import AT_ONCE_BYTES, DOT, MAIL, Phase, RecipientReply, Turn
 from gateway.smtp.nexthop import NextHop, Scheme, TlsPolicy
-from gateway.smtp.pool import MESSAGES_PER_CONNECTION, Pool, Sent
+from gateway.smtp.pool import MESSAGES_PER_CONNECTION, Pool
 from gateway.smtp.wire import AFTER_DOT_LEAST_S, Budget
 from scanners.message import Recipient
 from tests.fakes.certificates import Authority

@@ -1,7 +1,7 @@
 """PROXY headers, XCLIENT and XFORWARD attributes: good ones, malformed ones, and any cut."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.smtp.addresses import ParameterError
@@ -85,7 +85,6 @@ def test_malformed_headers(header: bytes) -> None:
         parse_proxy(header)
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=40), st.sampled_from([b"", b"PROXY ", b"PROXY TCP4 ", V2_SIGNATURE, V2_SIGNATURE + b"\x21\x11"])
 )

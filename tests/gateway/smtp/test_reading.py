@@ -45,7 +45,7 @@ def read(pieces: list[bytes], tmp_path: Path, limit: int = 10_000_000) -> tuple[
     return None, b""
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(ATOMS | HOSTILE, max_size=30), st.lists(st.integers(0, 7), max_size=40))
 def test_any_cut_gives_the_models_message(
     tmp_path_factory: pytest.TempPathFactory, atoms: list[bytes], sizes: list[int]
@@ -57,7 +57,7 @@ def test_any_cut_gives_the_models_message(
     assert rest == after
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(ATOMS, max_size=60), st.lists(st.integers(0, 30), max_size=40))
 def test_any_cut_through_blocks_and_spool(
     tmp_path_factory: pytest.TempPathFactory, atoms: list[bytes], sizes: list[int]
@@ -156,7 +156,7 @@ def commands(pieces: list[bytes]) -> list[bytes | Bad]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(LINES, st.lists(st.integers(0, 5000), max_size=30))
 def test_lines_do_not_depend_on_the_cut(atoms: list[bytes], sizes: list[int]) -> None:
     data = b"".join(atoms)
