@@ -43,9 +43,11 @@ def read(content: bytes) -> Card:
         if not colon or b";" not in labels:
             out.append(line)
         elif b"QUOTED-PRINTABLE" in labels:
-            while value.endswith(b"=") and (following := next(lines, None)) is not None:
-                value = value[:-1] + following
-            out.append(name + b":" + binascii.a2b_qp(value))
+            pieces = [value]
+            while pieces[-1].endswith(b"=") and (following := next(lines, None)) is not None:
+                pieces[-1] = pieces[-1][:-1]
+                pieces.append(following)
+            out.append(name + b":" + binascii.a2b_qp(b"".join(pieces)))
         elif b"BASE64" in labels or b"ENCODING=B" in labels:
             decoded = lenient_base64(value)
             if len(files) >= MAX_FILES:

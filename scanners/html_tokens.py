@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from scanners.text import _RAW, _attributes, _find_close, _name_of, _tag_end
+from scanners.text import _COMMENT_END, _RAW, _attributes, _find_close, _name_of, _tag_end
 
 
 class Kind(Enum):
@@ -70,7 +70,7 @@ def _other(source: str, at: int) -> Generator[Token, None, int]:
         for short in ("<!-->", "<!--->"):
             if source.startswith(short, at):
                 return at + len(short)
-        ends = [found + len(mark) for mark in ("-->", "--!>") if (found := source.find(mark, at + 4)) >= 0]
-        return min(ends, default=len(source))
+        found = _COMMENT_END.search(source, at + 4)
+        return len(source) if found is None else found.end()
     end = source.find(">", at + 2)
     return len(source) if end < 0 else end + 1

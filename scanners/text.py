@@ -7,8 +7,10 @@ letter, ``/``, ``!`` or ``?`` is text. Inline tags never split a word; blocks, c
 
 import html as entities
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 MAX_LINKS = 200
 """Links taken from one page; a newsletter has about fifty."""
@@ -16,6 +18,8 @@ MAX_KNOWN_TAG = 200
 """Characters of a tag that is remembered; newsletters' longest take about so many."""
 MAX_RULES = 10_000
 """Style rules looked at; Outlook writes about a hundred."""
+MAX_SHOWN = 4_000
+"""Characters after a link in which its end is looked for; a link shows a line, or a table with a picture."""
 
 _BLOCKS = frozenset(
     (
@@ -40,6 +44,9 @@ _NAME = re.compile("/?([a-zA-Z][^\\s/>]*)")
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s{0,8}=\s{0,8}[\"']?\s{0,8}([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
 _ZEROS = re.compile("&#0+(?=[1-9])")
 _LONG_REFERENCE = re.compile("&#[0-9]{8,};?")
+_TAG_NAME = re.compile("<(/?)([a-zA-Z][^\\s/>]*)")
+_COMMENT_END = re.compile("--!?>")
+_STYLE = re.compile("<(/?)style", re.IGNORECASE | re.ASCII)
 _CSS_ESCAPE = re.compile("\\\\([0-9a-fA-F]{1,6})[ \t\r\n]?")
 _DECLARATIONS = (
     "display:none", "visibility:hidden", "visibility:collapse", "mso-hide:all", "opacity:0;", "opacity:0.0", "opacity:.0",
@@ -98,10 +105,11 @@ def links(source: str) -> tuple[list[Link], bool]:
         if "href" in attributes:
             if len(found) >= MAX_LINKS:
                 return found, True
-            close = source.find("</", end)
+            limit = end + MAX_SHOWN
+            close = source.find("</", end, limit)
             while close >= 0 and source[close + 2 : close + 3].lower() != "a":
-                close = source.find("</", close + 2) if close - end < 4_000 else -1
-            inner = source[end + 1 : close if close >= 0 else end + 1]
+                close = source.find("</", close + 2, limit)
+            inner = source[end + 1 : close if close >= 0 else limit]
             found.append(Link(_unescape(attributes["href"]).strip(), read(inner).visible.strip()))
         anchor = _ANCHOR.search(source, end + 1)
     return found, False
@@ -310,6 +318,7 @@ class _Walk:
         self.hiding: list[str] = []
         self.depth = 0
         self.reversed: list[str] = []
+        self.reversed_to = 0
         self.selectors: frozenset[str] = frozenset()
 
     def read(self, source: str) -> Page:
@@ -367,14 +376,12 @@ class _Walk:
         for short in (">", "->"):
             if source.startswith(short, start):
                 return start + len(short)
-        ends = [(found, mark) for mark in ("-->", "--!>") if (found := source.find(mark, start)) >= 0]
-        if not ends:
+        found = _COMMENT_END.search(source, start)
+        if found is None:
             self.apart.append(source[start:])
             return len(source)
-        end, mark = min(ends)
-        content = source[start:end]
-        self.apart.append(_TAG.sub(" ", content))
-        return end + len(mark)
+        self.apart.append(_TAG.sub(" ", source[start : found.start()]))
+        return found.end()
 
     def _comment(self, source: str, start: int, mark: str) -> int:
         end = source.find(mark, start)
@@ -407,9 +414,11 @@ class _Walk:
             elif name not in _VOID and self._is_hidden(name, attributes):
                 self.hiding.append(name)
                 self.depth = 1
-        if name == "bdo" or "bidi-override" in attributes.get("style", ""):
-            close = source.find("</" + name, end)
-            self.reversed.append(_TAG.sub("", source[end + 1 : close if close >= 0 else end + 1]))
+        if (name == "bdo" or "bidi-override" in attributes.get("style", "")) and at >= self.reversed_to:
+            close = self.reversed_to = _matching_close(
+                source, name, end
+            )  # what stands within is turned with the outermost
+            self.reversed.append(_TAG.sub("", source[end + 1 : close]))
         return end + 1
 
     def _raw(self, source: str, start: int, name: str, attributes: dict[str, str]) -> int:
@@ -472,28 +481,47 @@ def _find_close(source: str, name: str, start: int) -> int:
     return len(source)
 
 
+def _matching_close(source: str, name: str, start: int) -> int:
+    """Where the end tag stands that closes the element open at ``start``; the end of the source when it is never closed."""
+    depth = 1
+    for tag in _TAG_NAME.finditer(source, start):
+        if tag[2].lower() == name:
+            depth += -1 if tag[1] else 1
+            if not depth:
+                return tag.start()
+    return len(source)
+
+
 def _hidden_selectors(source: str) -> tuple[frozenset[str], bool]:
     """Classes, ids and element names that a style sheet of the page hides (roughly: the last word of each selector); whether there
     were more rules than are looked at."""
     found: set[str] = set()
-    lower = source.lower() if "<style" in source or "<STYLE" in source or "<Style" in source else ""
-    at = lower.find("<style") if lower else -1
     budget = MAX_RULES
-    while at >= 0 and budget > 0:
-        end = lower.find("</style", at)
-        end = len(lower) if end < 0 else end
-        sheet = _without(source[source.find(">", at) + 1 : end], "/*", "*/")
-        for rule in sheet.split("}"):
-            budget -= 1
-            selector, _, body = rule.rpartition("{")
-            if body and budget > 0 and _hides(body):
-                for one in selector.rpartition("{")[2].split(","):
-                    words = one.split()
-                    if words:
-                        found.add(_simple(words[-1]))
-        at = lower.find("<style", end)
+    start = -1
+    for mark in chain(_STYLE.finditer(source), (None,)):
+        if start >= 0 and (mark is None or mark[1]):
+            end = len(source) if mark is None else mark.start()
+            head = source.find(">", start, end)
+            for rule in _without(source[head + 1 : end] if head >= 0 else "", "/*", "*/").split("}"):
+                budget -= 1
+                if budget <= 0:
+                    break
+                found.update(_hidden_by(rule))
+            start = -1
+        elif start < 0 and mark is not None and not mark[1]:
+            start = mark.end()
     found.discard("")
     return frozenset(found - {"body", "html", "a", "p", "td", "div", "span", "table", "tr"}), budget <= 0
+
+
+def _hidden_by(rule: str) -> Iterator[str]:
+    """The last words of this rule's selectors if it hides."""
+    selector, _, body = rule.rpartition("{")
+    if body and _hides(body):
+        for one in selector.rpartition("{")[2].split(","):
+            words = one.split()
+            if words:
+                yield _simple(words[-1])
 
 
 def _simple(selector: str) -> str:

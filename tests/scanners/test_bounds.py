@@ -56,7 +56,7 @@ SILENT = {
     "attachments/html.MAX_HTML": "the rest is said as source", "attachments/html.MAX_DATA": "a threshold",
     "attachments/yara.MAX_HITS": "hits, not reading", "attachments/pdf.MAX_ADDRESS": "longer links are read as text",
     "encoded.MAX_WORDS": "field_bytes comes first", "encoded.MAX_KNOWN": "a cache", "impersonation.MAX_KNOWN": "a cache",
-    "normalise.MAX_KNOWN": "a cache", "text.MAX_KNOWN_TAG": "a cache", "answers.MAX_REMEMBERED": "a cache", "answers.MAX_USED": "a cache",
+    "normalise.MAX_KNOWN": "a cache", "text.MAX_KNOWN_TAG": "a cache", "text.MAX_SHOWN": "what follows is read as text of the body", "answers.MAX_REMEMBERED": "a cache", "answers.MAX_USED": "a cache",
     "impersonation.MAX_DOMAIN": "no domain is longer", "urls.MAX_URL": "a host stands before it", "numbers.MAX_DIGITS": "no identifier is longer",
     "amounts.MAX_VALUE": "no amount", "mime_reader.MAX_INNER": "ends as mime.ambiguous", "mime_second.MAX_SALVAGED": "parts comes with it",
     "transfer.MAX_PADDED": "ends as mime.ambiguous", "patterns.MAX_SPANS": "counts, not reading", "patterns.MAX_PATTERN": "an operator's error",

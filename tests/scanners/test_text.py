@@ -29,7 +29,8 @@ def test_visible(source: str, expected: str) -> None:
 HIDDEN = [
     "<div style='display:none'>合同总价</div>x", "<!-- 合同总价 -->x", "<img alt='合同总价'>x", "<p title='合同总价'>x", "<script>合同总价</script>x",
     "<bdo dir=rtl>价总同合</bdo>", "<input value=合同总价>", "<style>p:after{content:'合同总价'}</style>", "<template>合同总价</template>x",
-    "合<span class=h>同</span>总价<style>.h{display:none}</style>", "<!--[if mso]>合同总价<![endif]-->x", "<title>合同总价</title>", "x<!--合同总价",
+    "合<span class=h>同</span>总价<style>.h{display:none}</style>", "<sTyle>.h{display:none}</style>İ合<b class=h>x</b>同<i hidden>合同总价</i>",
+    "<BDO dir=rtl>价总<bdo>同</BDO>合", "<bdo dir=rtl>价总同合", "<!--[if mso]>合同总价<![endif]-->x", "<title>合同总价</title>", "x<!--合同总价",
 ]  # fmt: skip
 
 
@@ -54,6 +55,10 @@ def test_hidden_text_is_kept_apart(source: str) -> None:
         "<script>",
         "<a href=",
         "<bdo>",
+        "<bdo dir=rtl>",
+        "<!---->",
+        "<style</style",
+        "<a href=x>a</b>",
         "<td hidden>",
         " \n",
     ],
