@@ -157,7 +157,7 @@ async def _releases(custody: Custody, store: SqlStore) -> bool:
     async def rejudge(of: object, raw: bytes) -> Rejudged:
         return Rejudged(((envelope().recipients[0], APPROVE),), "judge-1")
 
-    releaser = Releaser(custody, rejudge, Routes.of([Route("*", "smtp://127.0.0.1:2600")]))
+    releaser = Releaser(custody, rejudge, Routes.of([Route("*", "smtp://127.0.0.1:2600")]), "judge-1")
     times: list[float] = []
     for row in (await store.page(Filter(states=frozenset({State.AWAITING_APPROVAL})), "", RELEASES)).deliveries:
         done = await timed(releaser.release(row, Operator("wang", "wang@corp.test")), times)

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from gateway import schedule
 from gateway.context.geography import Geography
-from gateway.custody import schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,10 @@ class ListenerTls:
     """starttls, or implicit."""
     required: bool = False
     """MAIL before STARTTLS is answered 530."""
+
+
+HOUSE_LISTENER = "sealgate"
+"""The listener of mail that the gateway itself writes; none that is configured can be called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,6 +488,8 @@ def _consistency(config: Config) -> Iterator[str]:
     names = [listener.name for listener in config.listeners]
     if len(set(names)) != len(names):
         yield "two listeners have the same name; give each its own 监听器重名"
+    if HOUSE_LISTENER in names:
+        yield f"listener {HOUSE_LISTENER}: the gateway's own mail bears this name and is not judged; choose another 此名保留，请改名"
     for listener in config.listeners:
         yield from _listener(listener)
     if not config.routes and config.listeners:

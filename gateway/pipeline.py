@@ -17,7 +17,6 @@ from audit.event import Event, derived_id
 from gateway import events, stamp
 from gateway.config import Config, Route
 from gateway.context.dmarc_aggregate import Aggregates
-from gateway.custody.courier import Carrier
 from gateway.custody.custody import Custody, CustodyUnavailable, Taken
 from gateway.judging.judge import Judge, Judged, judge
 from gateway.plan import Keep, Plan, Refuse, Relay, monitored, plan
@@ -25,6 +24,7 @@ from gateway.process import metrics
 from gateway.recording.recorder import MessageKey, Recorder, RecorderFull, RecorderUnavailable
 from gateway.relay import UNREACHED, Late, answer, bounceable, outcome_kind, worst
 from gateway.routes import Routes
+from gateway.smtp.carrier import Carrier
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.nexthop import NextHop
 from gateway.smtp.reply import Reply

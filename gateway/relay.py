@@ -8,8 +8,8 @@ from gateway.custody.bounce import Origin, proven
 from gateway.custody.custody import Custody, CustodyUnavailable, Taken
 from gateway.plan import Share
 from gateway.recording.recorder import MessageKey
+from gateway.smtp.carrier import Sent
 from gateway.smtp.dialogue import Phase, RecipientReply
-from gateway.smtp.pool import Sent
 from gateway.smtp.reply import Reply
 from policies.facts import domain_of
 from scanners.finding import Finding

@@ -96,7 +96,7 @@ async def _answered(config: Config, arguments: argparse.Namespace, answer: Answe
         found, missing = await deliveries.find_all(desk.custody.store, arguments.id)
         for wanted in missing:
             status = max(status, nothing(wanted))
-        async with open_releaser(desk) as (releaser, _):
+        async with open_releaser(desk) as releaser:
             for delivery in found:
                 status = max(status, await _one(desk, releaser, operator, delivery, answer))
     return status

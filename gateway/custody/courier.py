@@ -8,8 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from gateway.config import Route
 from gateway.custody.bounce import Action as Told
@@ -17,24 +16,21 @@ from gateway.custody.bounce import Fate
 from gateway.custody.custody import Busy, Custody, CustodyUnavailable, Taken
 from gateway.custody.delivery import HELD, Action, Addressee, Answer, Delivery, State, Verb
 from gateway.custody.notices import Notices
-from gateway.custody.release import NOTICE_LISTENER, Gone, Releaser, route_of
-from gateway.custody.schedule import Schedule
+from gateway.custody.outward import Outward, route_of
+from gateway.custody.release import Gone, Releaser
 from gateway.custody.waivers import holding, unanswered
 from gateway.recording.recorder import RecorderUnavailable
-from gateway.routes import Routes
+from gateway.schedule import RetryStrategy
+from gateway.smtp.carrier import Sent
 from gateway.smtp.commands import Outgoing
-from gateway.smtp.dialogue import BeforeDot, RecipientReply
-from gateway.smtp.nexthop import NextHop
-from gateway.smtp.pool import Sent
+from gateway.smtp.dialogue import RecipientReply
 from gateway.smtp.reply import Reply
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.protocol import Held
 from gateway.treatments.addressing import redirected
-from gateway.treatments.sign import Signer
-from gateway.treatments.table import UNALTERABLE, Treated, Unmet, apply
-from gateway.treatments.trim import trimming
+from gateway.treatments.table import Treated, Unmet
 from policies.decision import Decision, Disposition, Reason
-from scanners.message import Direction, Envelope, Recipient
+from scanners.message import Recipient
 
 T = TypeVar("T")
 
@@ -42,8 +38,6 @@ ATTEMPT_S = 600.0
 """For everything up to the final dot; with its answer (RFC 5321 4.5.3.2.6: ten minutes) an attempt ends well within its lease."""
 POISON = 3
 """Attempts that took their process down with them; after these the delivery is kept for the postmaster, unsent."""
-DELAY_NOTICE = timedelta(hours=4)
-"""When a sender is told that mail is late, unless configured otherwise."""
 PATIENCE = 30
 """Tries, a second apart, to make an outcome durable while store or log do not answer; then recovery finds it unknown."""
 PAUSE_S = 1.0
@@ -57,52 +51,20 @@ FIRST_ATTEMPTS = 200
 TELLING = frozenset({"notify-sender", "notify-recipient"})
 
 
-class Carrier(Protocol):
-    """gateway.smtp.pool.Pool."""
-
-    async def send(
-        self,
-        hop: NextHop,
-        mail: Outgoing,
-        data: Sequence[bytes],
-        *,
-        deadline: float,
-        before_dot: BeforeDot | None = None,
-    ) -> Sent:
-        """See Pool.send."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Outward:
-    """How mail leaves: routes and their hops, the DKIM key, and ``trim`` (incoming results fields that claim to be ours go)."""
-
-    routes: Routes
-    hops: Callable[[Route], NextHop]
-    signer: Signer | None = None
-    trim: Callable[[Envelope, bytes], bytes] = lambda envelope, raw: raw
-
-
 class Courier:
-    """See the module. ``clock`` is monotonic seconds. ``releaser`` judges again when the judge is not the one that looked before."""
+    """See the module. ``releaser`` judges again when the judge is not the one that looked before."""
 
     def __init__(
         self,
         custody: Custody,
-        carrier: Carrier,
         outward: Outward,
         notices: Notices,
-        schedule: Schedule,
-        *,
-        clock: Callable[[], float],
+        strategy: RetryStrategy,
+        releaser: Releaser,
         log: logging.Logger,
-        releaser: Releaser | None = None,
-        judge_version: str = "",
-        delay_notice: timedelta | None = DELAY_NOTICE,
     ) -> None:
-        self._custody, self._carrier, self._outward, self._notices = custody, carrier, outward, notices
-        self._schedule, self._clock, self._log = schedule, clock, log
-        self._releaser, self._judge_version, self._delay_notice = releaser, judge_version, delay_notice
+        self._custody, self._outward, self._notices = custody, outward, notices
+        self._strategy, self._releaser, self._log = strategy, releaser, log
         self._tasks: set[asyncio.Task[object]] = set()
 
     def attempt_soon(self, taken: Taken) -> None:
@@ -166,7 +128,7 @@ class Courier:
         if raw is None:
             return await self._strand(held, delivery, "the stored message is damaged or missing")
         begin = custody.attempt_action()
-        if self._judged_by_another(held, delivery) and self._releaser is not None:
+        if not self._releaser.is_current(delivery, held):
             decision, version = await self._releaser.judged(delivery, held)
             if unanswered(decision, delivery.waivers, delivery.content, delivery.addresses):
                 return ((await self._releaser.ask_anew(delivery, decision, version)).delivery,)
@@ -178,44 +140,15 @@ class Courier:
             return await self._outcome(
                 held, sending, raw, _nowhere(sending, Reply(451, "4.3.5", "no route is configured"))
             )
-        ready = await self._prepared(held, delivery, decision, route, raw)
+
+        def prepare() -> Treated | Unmet:
+            return self._outward.prepared(held, delivery, decision, route, raw, custody.now())
+
+        ready = prepare() if len(raw) <= THREAD_ABOVE else await asyncio.to_thread(prepare)
         if isinstance(ready, Unmet):
             return await self._unmet(delivery, decision, ready)
         (sending,) = await custody.change(delivery, begin)
         return await self._carry(held, sending, route, raw, ready)
-
-    def _judged_by_another(self, held: Held, delivery: Delivery) -> bool:
-        return delivery.judged != self._judge_version and held.envelope.listener != NOTICE_LISTENER
-
-    async def _prepared(
-        self, held: Held, delivery: Delivery, decision: Decision, route: Route, raw: bytes
-    ) -> Treated | Unmet:
-        waived = frozenset(
-            waiver.rule.removeprefix("treatment.")
-            for waiver in delivery.waivers
-            if waiver.version == UNALTERABLE and waiver.rule.startswith("treatment.")
-        )
-
-        def work() -> Treated | Unmet:
-            data = self._outward.trim(held.envelope, raw)
-            treated = apply(
-                data, decision.treatments, route, message_id=delivery.message_id, at=self._custody.now(), waived=waived,
-                signer=self._signer(held.envelope),
-            )  # fmt: skip
-            if isinstance(treated, Unmet):
-                return treated
-            trimmed = (trimming(held.envelope.direction),) if data != raw else ()
-            return Treated((held.head, *treated.pieces), trimmed + treated.done)
-
-        return work() if len(raw) <= THREAD_ABOVE else await asyncio.to_thread(work)
-
-    def _signer(self, envelope: Envelope) -> Signer | None:
-        """Ours signs what is ours: outgoing mail whose sender is in the signing domain, and what we write ourselves."""
-        signer = self._outward.signer
-        if signer is None or envelope.direction is Direction.INBOUND:
-            return None
-        domain = envelope.sender.rpartition("@")[2].lower()
-        return signer if not domain or domain == signer.domain or domain.endswith("." + signer.domain) else None
 
     async def _unmet(self, delivery: Delivery, decision: Decision, unmet: Unmet) -> tuple[Delivery, ...]:
         """What cannot be treated does not leave: it waits, and says why."""
@@ -248,8 +181,8 @@ class Courier:
         hop = self._outward.hops(route).toward(people[0].address.rpartition("@")[2])
         sent: Sent | _Nowhere
         try:
-            deadline = self._clock() + ATTEMPT_S
-            sent = await self._carrier.send(hop, mail, ready.pieces, deadline=deadline, before_dot=before_dot)
+            deadline = self._outward.clock() + ATTEMPT_S
+            sent = await self._outward.carrier.send(hop, mail, ready.pieces, deadline=deadline, before_dot=before_dot)
         except asyncio.CancelledError:
             if (
                 current.state is State.SENDING
@@ -270,7 +203,7 @@ class Courier:
     ) -> tuple[Delivery, ...]:
         """Make the answers true. A crash before this is durable: ``closing`` becomes outcome-unknown, ``sending`` is tried again."""
         custody, now = self._custody, self._custody.now()
-        due = self._schedule.next_due(max(1, delivery.attempts), delivery.created_at, now)
+        due = self._strategy.schedule.next_due(max(1, delivery.attempts), delivery.created_at, now)
         verbs = [_verb(each, expired=due is None) for each in sent.recipients]
         failed = [
             Fate(_recipient(person), each.reply, sent.remote.partition("[")[0])
@@ -295,9 +228,13 @@ class Courier:
         for part in parts:
             if part.state is State.UNDELIVERABLE:
                 await self._notices.undeliverable(held, part, part.recipients[0].reply[:3])
-            elif part.state is State.QUEUED and not part.delay_noticed and self._is_late(part):
+            elif (
+                part.state is State.QUEUED
+                and not part.delay_noticed
+                and self._strategy.is_late(self._custody.now() - part.created_at)
+            ):
                 fates = [Fate(_recipient(each), _reply(each.reply)) for each in part.recipients]
-                end = part.created_at + self._schedule.lifetime
+                end = part.created_at + self._strategy.schedule.lifetime
                 await self._notices.dsn(held, part, Told.DELAYED, fates, raw, end)
                 await self._custody.change(part, Action(Verb.NOTED))
             elif part.state is State.SENT and not sent.dsn:
@@ -306,9 +243,6 @@ class Courier:
                 ]
                 if fates:
                     await self._notices.dsn(held, part, Told.RELAYED, fates, raw)
-
-    def _is_late(self, part: Delivery) -> bool:
-        return self._delay_notice is not None and self._custody.now() - part.created_at >= self._delay_notice
 
     async def _strand(self, held: Held, delivery: Delivery, why: str) -> tuple[Delivery, ...]:
         due = self._custody.now() + self._custody.times.hold

@@ -10,15 +10,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from audit.event import new_id
+from gateway import schedule
 from gateway.config import Config
 from gateway.context.dmarc_aggregate import oldest_day
 from gateway.context.gather import Gatherer
 from gateway.context.memory import Memory, open_memory
-from gateway.custody import schedule
-from gateway.custody.courier import Carrier, Courier, Outward
+from gateway.custody.courier import Courier
 from gateway.custody.custody import Custody, Times
-from gateway.custody.notices import House, Notices
+from gateway.custody.house import House
+from gateway.custody.notices import Notices
 from gateway.custody.noting import Noting
+from gateway.custody.outward import Outward
 from gateway.custody.owners import Owner
 from gateway.custody.people import People
 from gateway.custody.rejudging import rejudger
@@ -28,6 +30,8 @@ from gateway.judging import loading
 from gateway.process.chores import Chore, doing
 from gateway.recording.recorder import Recorder, SocketRecorder
 from gateway.routes import Routes
+from gateway.schedule import RetryStrategy
+from gateway.smtp.carrier import Carrier
 from gateway.smtp.pool import Pool
 from gateway.store.blobs import FolderBlobs
 from gateway.store.opening import open_store
@@ -78,16 +82,12 @@ def times(config: Config) -> Times:
     return Times(hold=timedelta(days=queue.hold_days), ids=timedelta(days=queue.id_days))
 
 
-def retries(config: Config) -> schedule.Schedule:
-    """When to try again, and when to give up."""
-    planned = schedule.parse(config.queue.retry)
-    return planned.ending(timedelta(hours=config.queue.expire_hours)) if config.queue.expire_hours else planned
-
-
-def delay_notice(config: Config) -> timedelta | None:
-    """When a sender is told that mail is late; None: never."""
-    hours = config.queue.delay_notice_hours
-    return timedelta(hours=hours) if hours else None
+def retries(config: Config) -> RetryStrategy:
+    """When to try again, when to give up, and when the sender hears that it takes long."""
+    queue, planned = config.queue, schedule.parse(config.queue.retry)
+    if queue.expire_hours:
+        planned = planned.ending(timedelta(hours=queue.expire_hours))
+    return RetryStrategy(planned, timedelta(hours=queue.delay_notice_hours) if queue.delay_notice_hours else None)
 
 
 def signer(config: Config) -> Signer | None:
@@ -96,7 +96,7 @@ def signer(config: Config) -> Signer | None:
     return load_signer(dkim.domain.lower(), dkim.selector, dkim.key_file) if dkim.domain and dkim.key_file else None
 
 
-def outward(config: Config, routes: Routes, hops: Hops) -> Outward:
+def outward(config: Config, carrier: Carrier, routes: Routes, hops: Hops) -> Outward:
     """How mail of this configuration leaves custody. Raises KeyUnusable."""
     local = frozenset(domain.lower() for domain in config.gateway.local_domains)
 
@@ -104,7 +104,7 @@ def outward(config: Config, routes: Routes, hops: Hops) -> Outward:
         end = raw.find(b"\r\n\r\n")
         return trimmed(envelope, raw, len(raw) if end < 0 else end + 4, config.gateway.authserv_id, local)
 
-    return Outward(routes, hops, signer(config), trim)
+    return Outward(carrier, time.monotonic, routes, hops, signer(config), trim)
 
 
 @contextlib.asynccontextmanager
@@ -129,8 +129,8 @@ async def open_desk(config: Config, name: str) -> AsyncIterator[Desk]:
 
 
 @contextlib.asynccontextmanager
-async def open_releaser(desk: Desk) -> AsyncIterator[tuple[Releaser, str]]:
-    """A releaser that judges by the configuration's rules with the running gateway's decoders; and its judge's version."""
+async def open_releaser(desk: Desk) -> AsyncIterator[Releaser]:
+    """A releaser that judges by the configuration's rules with the running gateway's decoders."""
     config, state = desk.config, desk.config.gateway.state_dir
     async with contextlib.AsyncExitStack() as stack:
         resolver = CachingResolver(config.dns.servers, config.dns.timeout_s, time.monotonic)
@@ -142,11 +142,11 @@ async def open_releaser(desk: Desk) -> AsyncIterator[tuple[Releaser, str]]:
         judge = loading.build(config, resolver, opener)
         gather = Gatherer.of(config, lambda: datetime.now().astimezone(), desk.memory.correspondents)
         rejudge = rejudger(judge, gather, time.monotonic, monitor=config.gateway.mode == "monitor")
-        yield Releaser(desk.custody, rejudge, desk.routes), judge.version
+        yield Releaser(desk.custody, rejudge, desk.routes, judge.version)
 
 
 @contextlib.asynccontextmanager
-async def open_courier(desk: Desk, releaser: Releaser, version: str, log: logging.Logger) -> AsyncIterator[Courier]:
+async def open_courier(desk: Desk, releaser: Releaser, log: logging.Logger) -> AsyncIterator[Courier]:
     """A courier with a pool of its own; waits for what it began."""
     config = desk.config
     async with contextlib.AsyncExitStack() as stack:
@@ -154,18 +154,8 @@ async def open_courier(desk: Desk, releaser: Releaser, version: str, log: loggin
         stack.push_async_callback(resolver.close)
         pool = Pool(hostname=config.gateway.hostname, clock=time.monotonic, resolver=resolver)
         stack.push_async_callback(pool.close)
-        courier = Courier(
-            desk.custody,
-            noting(pool, desk.memory),
-            outward(config, desk.routes, Hops()),
-            desk.notices,
-            retries(config),
-            clock=time.monotonic,
-            log=log,
-            releaser=releaser,
-            judge_version=version,
-            delay_notice=delay_notice(config),
-        )
+        way = outward(config, noting(pool, desk.memory), desk.routes, Hops())
+        courier = Courier(desk.custody, way, desk.notices, retries(config), releaser, log)
         stack.push_async_callback(courier.drain)
         await stack.enter_async_context(doing(remembering(desk.memory), log))
         yield courier

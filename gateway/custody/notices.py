@@ -6,7 +6,6 @@ seen to be there already; and each leaves with the null sender, by the internal 
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -15,10 +14,11 @@ from hashlib import sha256
 
 from audit.event import Actor, Event, Secret, derived_id
 from audit.sealing import MessageKey
+from gateway.config import HOUSE_LISTENER
 from gateway.custody.bounce import Action, Fate, Notice, dsn, wants
 from gateway.custody.custody import AlreadyTaken, Custody, Taken
 from gateway.custody.delivery import Delivery, State
-from gateway.custody.release import NOTICE_LISTENER
+from gateway.custody.house import House, written_here
 from gateway.plan import Share
 from gateway.recording.recorder import Recorder
 from gateway.routes import Routes
@@ -38,15 +38,6 @@ MAX_LOCAL, MAX_DOMAIN = 64, 255
 HEADER_BYTES = 1 << 18
 """Of a header, looked through for Auto-Submitted."""
 _SPOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-=")
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """Who writes: our name, the postmaster's address and the domains that are ours."""
-
-    hostname: str
-    postmaster: str
-    local_domains: frozenset[str]
 
 
 class Allowance:
@@ -105,18 +96,14 @@ class Notices:
     def may_tell(self, held: Held) -> bool:
         """Never ``<>``, never for our own notices, only senders that are ours or were proven on reception."""
         envelope = held.envelope
-        if not envelope.sender or envelope.listener == NOTICE_LISTENER:
+        if not envelope.sender or written_here(envelope):
             return False
-        ours = envelope.direction is not Direction.INBOUND and self.is_local(envelope.sender)
-        return ours or (held.bounceable and not self.is_local(envelope.sender))
-
-    def is_local(self, address: str) -> bool:
-        """Whether the address is in one of our domains."""
-        return address.rpartition("@")[2].lower() in self._house.local_domains
+        ours = envelope.direction is not Direction.INBOUND and self._house.is_local(envelope.sender)
+        return ours or (held.bounceable and not self._house.is_local(envelope.sender))
 
     async def held(self, held: Held, delivery: Delivery, reasons: Sequence[Reason]) -> bool:
         """Tell our own sender that the mail waits for approval, and why."""
-        if not (self.may_tell(held) and self.is_local(held.envelope.sender)):
+        if not (self.may_tell(held) and self._house.is_local(held.envelope.sender)):
             return False
         text = [
             "您的邮件已被扣留，等待审批。无需重发。",
@@ -132,7 +119,7 @@ class Notices:
         a word of the mail itself: whoever wrote it could otherwise speak to the reader through us.
         """
         envelope = held.envelope
-        if not envelope.sender or envelope.listener == NOTICE_LISTENER or automatic(raw):
+        if not envelope.sender or written_here(envelope) or automatic(raw):
             return 0
         text = [
             "一封发给您的邮件已被隔离，未送达。",
@@ -144,7 +131,7 @@ class Notices:
             f"保留至 kept until: {delivery.due.astimezone():%Y-%m-%d}",
         ]
         told = 0
-        for address in dict.fromkeys(each.lower() for each in delivery.addresses if self.is_local(each)):
+        for address in dict.fromkeys(each.lower() for each in delivery.addresses if self._house.is_local(each)):
             if not self._allowance.take(address, self._now()):
                 continue
             notice_id = derived_id(delivery.message_id, f"quarantined {address}")
@@ -156,7 +143,7 @@ class Notices:
 
     async def ended(self, held: Held, delivery: Delivery, *, expired: bool, comment: str = "") -> bool:
         """Tell our own sender that held mail will not be sent."""
-        if not (self.may_tell(held) and self.is_local(held.envelope.sender)):
+        if not (self.may_tell(held) and self._house.is_local(held.envelope.sender)):
             return False
         text = (
             ["邮件逾期无人审批，未发送。", "Nobody answered in time; the mail was not sent."]
@@ -170,7 +157,7 @@ class Notices:
 
     async def undeliverable(self, held: Held, delivery: Delivery, why: str) -> bool:
         """Tell the postmaster of mail that can neither go on nor back."""
-        if held.envelope.listener == NOTICE_LISTENER:  # a notice about a notice would never end
+        if written_here(held.envelope):  # a notice about a notice would never end
             return False
         text = [
             f"邮件 {delivery.message_id} 无法投递，也不能退信，已留在隔离区。原因：{why}",
@@ -205,7 +192,7 @@ class Notices:
             return False
         at = self._now()
         envelope = Envelope(
-            notice_id, about, NOTICE_LISTENER, Direction.OUTBOUND, at, None, "", "", "", "", "", (Recipient(to, ("NEVER",)),),
+            notice_id, about, HOUSE_LISTENER, Direction.OUTBOUND, at, None, "", "", "", "", "", (Recipient(to, ("NEVER",)),),
             smtputf8=not to.isascii(), body="7BIT" if data.isascii() else "8BITMIME",
         )  # fmt: skip
         told = Event(

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.context.correspondents import Correspondents
-from gateway.custody.courier import Carrier
+from gateway.smtp.carrier import Carrier, Sent
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.dialogue import BeforeDot
 from gateway.smtp.nexthop import NextHop
-from gateway.smtp.pool import Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Noting:
         deadline: float,
         before_dot: BeforeDot | None = None,
     ) -> Sent:
-        """See Pool.send."""
+        """As Carrier."""
         sent = await self.carrier.send(hop, mail, data, deadline=deadline, before_dot=before_dot)
         if mail.sender and sent.final is not None and sent.final.positive:
             self.correspondents.note(each.address for each in sent.recipients if each.reply.positive)

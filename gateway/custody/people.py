@@ -1,9 +1,9 @@
 """Operators: who they are, what they may answer, and the proof that they are there (TOTP, RFC 6238)."""
 
-import asyncio
 import hmac
+import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,10 +11,11 @@ from pathlib import Path
 import pyotp
 
 from audit.event import Actor, Event
-from gateway.config import Config, Operator
+from gateway.config import Operator
 from gateway.recording.recorder import Recorder
 from gateway.store.protocol import Proofs, Store
 from policies.decision import Reason
+from policies.facts import fold_address
 from scanners.message import Envelope
 
 STEP_S = 30
@@ -55,14 +56,26 @@ def entitled(operator: Operator, reason: Reason) -> bool:
         return False
     if not reason.approvers:
         return True
-    mine = {f"group:{group}" for group in operator.groups} | {operator.address.lower(), operator.name}
-    return any((word if word.startswith("group:") else word.lower()) in mine for word in reason.approvers if word)
+    mine = {f"group:{group}" for group in operator.groups} | {fold_address(operator.address), operator.name}
+    return any((word if word.startswith("group:") else fold_address(word)) in mine for word in reason.approvers if word)
 
 
-def own_mail(operator: Operator, envelope: Envelope) -> bool:
-    """Whether the operator sent it, as envelope sender or by login."""
-    mine = {operator.address.strip().lower(), operator.name.lower()} - {""}
-    return bool({envelope.sender.strip().lower(), envelope.user.strip().lower()} & mine)
+def own_mail(operator: Operator, envelope: Envelope, authors: Collection[str] = ()) -> bool:
+    """Whether the operator sent it: as envelope sender, by login, or as one of its ``authors`` (the addresses in From and Sender).
+
+    One mailbox has many spellings: cases, the domain's two forms, and whatever stands behind a plus.
+    """
+    mine = {_mailbox(operator.address), _mailbox(operator.name)}
+    if "@" in operator.address:
+        mine.add(_mailbox(operator.address.rpartition("@")[0]))  # a login is often the name before the @
+    theirs = {_mailbox(word) for word in (envelope.sender, envelope.user, *authors)}
+    return bool(theirs & (mine - {""}))
+
+
+def _mailbox(address: str) -> str:
+    """An address or a login in the one spelling of its mailbox."""
+    local, at, domain = fold_address(address.strip()).rpartition("@")
+    return f"{local.partition('+')[0] or local}@{domain}" if at else domain
 
 
 class People:
@@ -130,8 +143,8 @@ class People:
 
 
 def _with_groups(operator: Operator, groups: Sequence[tuple[str, tuple[str, ...]]]) -> Operator:
-    address = operator.address.lower()
-    named = [name for name, members in groups if address and address in {member.lower() for member in members}]
+    address = fold_address(operator.address)
+    named = [name for name, members in groups if address and address in map(fold_address, members)]
     return replace(operator, groups=tuple(dict.fromkeys((*operator.groups, *named))))
 
 
@@ -150,7 +163,7 @@ def read_secret(path: Path) -> str:
     """Raises Refused for a file that is missing, open to others, or no base32 secret."""
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(path.stat().st_mode)
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(MAX_SECRET_FILE).decode("ascii", "replace").strip().replace(" ", "")
     except OSError as error:
         raise Refused(f"无法读取 {path}", f"{path} cannot be read: {error.strerror}") from error
@@ -163,14 +176,3 @@ def read_secret(path: Path) -> str:
     if len(text) < 16:
         raise Refused(f"{path} 不是 TOTP 密钥", f"{path} holds no base32 TOTP secret of 16 letters or more")
     return text
-
-
-def authenticate(config: Config, name: str, code: str, at: datetime) -> Operator:
-    """``prove`` for a command that does nothing else: opens store and log for it. Raises as ``People.prove``, and StoreUnavailable."""
-    from gateway.custody.desk import open_desk  # composition stands above this module
-
-    async def proven() -> Operator:
-        async with open_desk(config, "proof") as desk:
-            return await desk.people.prove(name, code)
-
-    return asyncio.run(proven())

@@ -149,8 +149,8 @@ async def serve(config: Config, ready: Callable[[], None], log: logging.Logger) 
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with (
         open_desk(config, "queue") as desk,
-        open_releaser(desk) as (releaser, version),
-        open_courier(desk, releaser, version, log) as courier,
+        open_releaser(desk) as releaser,
+        open_courier(desk, releaser, log) as courier,
     ):
 
         def dead(delivery: Delivery) -> bool:

@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from audit.event import Actor
-from gateway.config import Operator, Route
+from gateway.config import Operator
 from gateway.custody.custody import SYSTEM, Custody
 from gateway.custody.delivery import HELD, TRANSITIONS, Action, Delivery, State, Verb
+from gateway.custody.house import written_here
+from gateway.custody.outward import route_of
 from gateway.custody.people import APPROVER, Refused, actor, entitled, own_mail
 from gateway.custody.waivers import Waiver, holding, unanswered
 from gateway.routes import Routes
@@ -18,8 +20,6 @@ from scanners.message import Envelope, Recipient
 
 TIME = "time"
 """Who answers a delay."""
-NOTICE_LISTENER = "sealgate"
-"""Listener of the mail that the gateway itself writes (bounces, notices): not judged by content rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +53,16 @@ class Gone(Exception):
     """The message or its bytes are no longer there."""
 
 
-def route_of(routes: Routes, delivery: Delivery) -> Route | None:
-    """The route as configured now: the one this delivery was planned for, else what its first recipient would get."""
-    planned = [route for route in routes.by_domain.values() if route.to == delivery.next_hop]
-    by_address = routes.find(delivery.addresses[0])
-    return by_address if by_address in planned or not planned else planned[0]
-
-
 class Releaser:
-    """Lets held mail go, or not. ``rejudge`` scans and judges as reception does; ``routes`` are those of now."""
+    """Lets held mail go, or not. ``rejudge`` scans and judges as reception does, by the judge of ``version``; ``routes`` are those of
+    now."""
 
-    def __init__(self, custody: Custody, rejudge: Rejudge, routes: Routes) -> None:
-        self._custody, self._rejudge, self._routes = custody, rejudge, routes
+    def __init__(self, custody: Custody, rejudge: Rejudge, routes: Routes, version: str) -> None:
+        self._custody, self._rejudge, self._routes, self._version = custody, rejudge, routes, version
+
+    def is_current(self, delivery: Delivery, held: Held) -> bool:
+        """Whether it was decided by the judge of now, or needs no judge."""
+        return delivery.judged == self._version or written_here(held.envelope)
 
     async def release(
         self, delivery: Delivery, operator: Operator, comment: str = "", redirect: str = ""
@@ -145,7 +143,7 @@ class Releaser:
         raw = await self._custody.raw(delivery.message_id)
         if raw is None:
             raise Gone(delivery.message_id)
-        if held.envelope.listener == NOTICE_LISTENER:
+        if written_here(held.envelope):
             return delivery.decision, delivery.judged
         rejudged = await self._rejudge(held.envelope, raw)
         mine = {address.lower() for address in delivery.addresses}

@@ -20,7 +20,7 @@ from gateway import pipeline
 from gateway.config import Config
 from gateway.context.gather import Gatherer
 from gateway.custody.courier import Courier
-from gateway.custody.desk import Desk, delay_notice, ids, noting, now, open_desk, outward, remembering, retries, signer
+from gateway.custody.desk import Desk, ids, noting, now, open_desk, outward, remembering, retries, signer
 from gateway.custody.rejudging import rejudger
 from gateway.custody.release import Releaser
 from gateway.hops import Hops
@@ -107,18 +107,10 @@ def pipeline_of(house: House, stack: contextlib.AsyncExitStack) -> Pipeline:
     config, desk, judge = house.config, house.desk, house.judge
     carrier = noting(house.pool, desk.memory)
     monitor = config.gateway.mode == "monitor"
-    courier = Courier(
-        desk.custody,
-        carrier,
-        outward(config, desk.routes, house.hops),
-        desk.notices,
-        retries(config),
-        clock=time.monotonic,
-        log=house.log,
-        releaser=Releaser(desk.custody, rejudger(judge, house.gather, time.monotonic, monitor=monitor), desk.routes),
-        judge_version=judge.version,
-        delay_notice=delay_notice(config),
-    )
+    rejudge = rejudger(judge, house.gather, time.monotonic, monitor=monitor)
+    releaser = Releaser(desk.custody, rejudge, desk.routes, judge.version)
+    way = outward(config, carrier, desk.routes, house.hops)
+    courier = Courier(desk.custody, way, desk.notices, retries(config), releaser, house.log)
     stack.push_async_callback(courier.drain)
     parts = pipeline.Parts(
         config=config,

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from gateway.smtp.carrier import Sent
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.dialogue import BeforeDot, Phase, RecipientReply
 from gateway.smtp.nexthop import NextHop
-from gateway.smtp.pool import Sent
 from gateway.smtp.reply import Reply
 
 OK = Reply(250, "2.0.0", "ok")

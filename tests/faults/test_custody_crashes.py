@@ -11,16 +11,19 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.config import Operator, Route
-from gateway.custody.courier import Courier, Outward
+from gateway.custody.courier import Courier
 from gateway.custody.custody import Custody
 from gateway.custody.delivery import State
-from gateway.custody.notices import House, Notices
+from gateway.custody.house import House
+from gateway.custody.notices import Notices
+from gateway.custody.outward import Outward
 from gateway.custody.queue import Queue
 from gateway.custody.release import Rejudged, Releaser
-from gateway.custody.schedule import parse as schedule
 from gateway.custody.sweeper import Sweeper
 from gateway.hops import Hops
 from gateway.routes import Routes
+from gateway.schedule import RetryStrategy
+from gateway.schedule import parse as schedule
 from gateway.smtp.reply import Reply
 from gateway.store.protocol import Filter
 from policies.decision import DELIVER
@@ -87,12 +90,10 @@ class Process:
         async def rejudge(of, raw):
             return Rejudged(tuple((person, says) for person in of.recipients), "judge-1")
 
-        self.releaser = Releaser(self.custody, rejudge, ROUTES)
+        self.releaser = Releaser(self.custody, rejudge, ROUTES, "judge-1")
         log = logging.getLogger("faults")
-        self.courier = Courier(
-            self.custody, Fused(carrier, fuse), Outward(ROUTES, Hops()), notices, schedule("1m"), clock=lambda: 0.0,
-            log=log, releaser=self.releaser, judge_version="judge-1",
-        )  # fmt: skip
+        outward = Outward(Fused(carrier, fuse), lambda: 0.0, ROUTES, Hops())
+        self.courier = Courier(self.custody, outward, notices, RetryStrategy(schedule("1m")), self.releaser, log)
         self.queue = Queue(
             self.custody, self.courier, self.releaser, notices, Sweeper(self.custody, at.log, lambda d: d.owner != owner),
             dead=lambda d: d.owner != owner, log=log,

@@ -102,6 +102,10 @@ def test_all_mistakes_at_once() -> None:
     assert len(problems('[gatway]\nx=1\n[dns]\nserver="a"\n[[route]]\nto="smtp://x"\n')) >= 4
 
 
+def test_a_listener_can_not_be_called_like_the_gateways_own_mail() -> None:
+    assert "此名保留" in problems(GOOD.replace('name = "inbound"', 'name = "sealgate"'))[0]
+
+
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"[gateway", b"", b"gateway = 1", b"[[gateway]]\nhostname='x'"])
 def test_what_is_no_configuration(data: bytes) -> None:
     with pytest.raises(ConfigError):
@@ -140,9 +144,9 @@ def test_queue_settings_are_checked(line: str, word: str) -> None:
 
 def test_queue_settings_reach_custody() -> None:
     config = read(f'{GOOD}[queue]\nretry = "1m, 1h*9"\nexpire_hours = 2\nhold_days = 7\ndelay_notice_hours = 0\n')
-    assert str(desk.retries(config)) == "1m, 1h, 59m"
+    assert str(desk.retries(config).schedule) == "1m, 1h, 59m"
     assert desk.times(config).hold == timedelta(days=7)
-    assert desk.delay_notice(config) is None
+    assert desk.retries(config).delay_notice is None
     plain = read(GOOD)
-    assert desk.delay_notice(plain) == timedelta(hours=4)
-    assert desk.retries(plain).lifetime > timedelta(days=4)
+    assert desk.retries(plain).delay_notice == timedelta(hours=4)
+    assert desk.retries(plain).schedule.lifetime > timedelta(days=4)

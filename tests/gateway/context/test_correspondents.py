@@ -13,10 +13,10 @@ from gateway.context.correspondents import KNOWN_S, MAX_NOTED, UNKNOWN_S, Corres
 from gateway.context.gather import Gatherer
 from gateway.context.history import HistoryUnavailable
 from gateway.custody.noting import Noting
+from gateway.smtp.carrier import Sent
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.dialogue import Phase, RecipientReply
 from gateway.smtp.nexthop import NextHop, Scheme, TlsPolicy
-from gateway.smtp.pool import Sent
 from gateway.smtp.reply import Reply
 from scanners.message import Direction, Envelope, Message, Recipient
 from scanners.mime import parse

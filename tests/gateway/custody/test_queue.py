@@ -9,16 +9,20 @@ from email import message_from_bytes, policy
 import pytest
 
 from gateway.config import Operator, Route
-from gateway.custody.courier import POISON, Courier, Outward, settle_down
+from gateway.custody.courier import POISON, Courier, settle_down
 from gateway.custody.delivery import Action, State, Verb
-from gateway.custody.notices import Allowance, House, Notices
+from gateway.custody.house import House
+from gateway.custody.notices import Allowance, Notices
+from gateway.custody.outward import Outward
 from gateway.custody.people import Refused
 from gateway.custody.queue import PER_HOP, Queue
 from gateway.custody.release import Rejudged, Released, Releaser
-from gateway.custody.schedule import parse as schedule
 from gateway.custody.sweeper import Sweeper
 from gateway.hops import Hops
 from gateway.routes import Routes
+from gateway.schedule import RetryStrategy
+from gateway.schedule import parse as schedule
+from gateway.smtp.carrier import Carrier
 from gateway.smtp.reply import Reply
 from gateway.store.protocol import Filter
 from policies.decision import DELIVER, Decision, Disposition, Treatment
@@ -36,17 +40,18 @@ HOUSE = House("gw.test", "postmaster@corp.test", frozenset({"corp.test"}))
 class Office:
     """All of a queue process around a fake pool."""
 
-    def __init__(self, at: Custodian, says: Decision = DELIVER, version: str = "judge-1", **route) -> None:
-        self.at, self.says, self.carrier = at, says, FakeCarrier()
+    def __init__(
+        self, at: Custodian, says: Decision = DELIVER, version: str = "judge-1", carrier: Carrier | None = None, **route
+    ) -> None:
+        self.at, self.says, self.carrier = at, says, carrier or FakeCarrier()
         routes = Routes.of([Route("*", "smtp://127.0.0.1:2600", **route)])
         notices = Notices(at.custody, at.recorder, routes, HOUSE, at.clock)
-        releaser = Releaser(at.custody, self.rejudge, routes)
+        releaser = Releaser(at.custody, self.rejudge, routes, version)
         log = logging.getLogger("test")
         self.releaser = releaser
-        self.courier = Courier(
-            at.custody, self.carrier, Outward(routes, Hops()), notices, schedule("1m, 5m*2, 1d"),
-            clock=lambda: 0.0, log=log, releaser=releaser, judge_version=version,
-        )  # fmt: skip
+        outward = Outward(self.carrier, lambda: 0.0, routes, Hops())
+        strategy = RetryStrategy(schedule("1m, 5m*2, 1d"))
+        self.courier = Courier(at.custody, outward, notices, strategy, releaser, log)
         sweeper = Sweeper(at.custody, at.log, lambda row: True)
         self.queue = Queue(at.custody, self.courier, releaser, notices, sweeper, dead=lambda row: False, log=log)
 
@@ -192,7 +197,7 @@ async def test_two_processes_never_send_the_same(at):
 
 
 async def test_without_a_durable_mark_the_dot_is_not_sent(at):
-    office, other = Office(at), await at.again()
+    other = await at.again()
     (row,) = (await take(at)).deliveries
 
     class Thief(FakeCarrier):
@@ -201,7 +206,7 @@ async def test_without_a_durable_mark_the_dot_is_not_sent(at):
             await other.custody.change(current, Action(Verb.ABANDON, due=START))
             return await super().send(*arguments, **named)
 
-    office.courier._carrier = office.carrier = Thief()
+    office = Office(at, carrier=Thief())
     await office.courier.attempt(row)
     assert office.carrier.taken == []
     assert (await at.store.delivery(row.id)).state is State.QUEUED
@@ -421,7 +426,6 @@ async def test_hold_resume_retry_delete_by_an_operator(at):
 
 
 async def test_a_stop_breaks_off_what_was_not_handed_over_and_says_so_of_the_rest(at):
-    office = Office(at)
     (first,) = (await take(at)).deliveries
     (second,) = (await take(at, of=envelope("01KAMZ3W8Q0000000000000M02"))).deliveries
 
@@ -432,7 +436,7 @@ async def test_a_stop_breaks_off_what_was_not_handed_over_and_says_so_of_the_res
                 await before_dot(())
             await asyncio.Event().wait()
 
-    office.courier._carrier = Silent()
+    office = Office(at, carrier=Silent())
     tasks = [asyncio.create_task(office.courier.attempt(each)) for each in (first, second)]
     while {(await at.store.delivery(each.id)).state for each in (first, second)} != {State.SENDING, State.CLOSING}:
         await asyncio.sleep(0)

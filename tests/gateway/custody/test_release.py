@@ -26,7 +26,7 @@ class Desk:
     def __init__(self, at: Custodian, says: Decision, tls: str = "opportunistic") -> None:
         self.says, self.shown = says, []
         routes = Routes.of([Route("*", "smtp://127.0.0.1:2600", tls=tls)])
-        self.releaser = Releaser(at.custody, self.rejudge, routes)
+        self.releaser = Releaser(at.custody, self.rejudge, routes, "judge-1")
 
     async def rejudge(self, of, raw):
         self.shown.append(raw)

@@ -11,6 +11,8 @@ LONGEST_PAUSE = timedelta(days=7)
 """Between two attempts."""
 TEXT_CHARS = 1000
 """Of a schedule as written."""
+DELAY_NOTICE = timedelta(hours=4)
+"""When a sender is told that mail is late, unless configured otherwise."""
 DEFAULT = "1m, 5m*2, 15m*2, 30m*2, 1h*4, 2h*3, 4h*28"
 """Soon at first (greylisting), then patient: about five days (RFC 5321 4.5.4.1)."""
 
@@ -66,6 +68,19 @@ class Schedule:
             else:
                 runs.append((pause, 1))
         return ", ".join(_written(pause) + (f"*{count}" if count > 1 else "") for pause, count in runs)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryStrategy:
+    """What is done while the next hop says not now (RFC 5321 4.5.4): ``schedule``, and after ``delay_notice`` the sender is told once
+    that the mail is late; None: never."""
+
+    schedule: Schedule
+    delay_notice: timedelta | None = DELAY_NOTICE
+
+    def is_late(self, waited: timedelta) -> bool:
+        """Whether the sender is to be told."""
+        return self.delay_notice is not None and waited >= self.delay_notice
 
 
 def parse(text: str) -> Schedule:

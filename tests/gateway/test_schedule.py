@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.custody.schedule import DEFAULT, LONGEST_PAUSE, STEPS, Schedule, ScheduleError, parse
+from gateway.schedule import DEFAULT, LONGEST_PAUSE, STEPS, Schedule, ScheduleError, parse
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -63,13 +63,11 @@ def test_what_is_no_schedule_is_named(text: str, names: str) -> None:
     assert "重试" in str(error.value)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(schedules)
 def test_written_and_read_again(schedule: Schedule) -> None:
     assert parse(str(schedule)) == schedule
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=60))
 def test_never_anything_but_a_schedule_or_its_error(text: str) -> None:
     try:
@@ -108,7 +106,6 @@ class TestNextDue:
         with pytest.raises(ValueError, match="at least 1"):
             self.SCHEDULE.next_due(0, START, START)
 
-    @settings(deadline=None)  # the machine may be busy
     @given(schedules, st.integers(1, 50), st.timedeltas(timedelta(0), timedelta(days=400)))
     def test_later_than_now_and_within_the_lifetime(self, schedule: Schedule, attempts: int, gone: timedelta) -> None:
         now = START + gone
@@ -119,7 +116,6 @@ class TestNextDue:
             assert now < due <= START + schedule.lifetime
             assert due - now <= schedule.pauses[attempts - 1]
 
-    @settings(deadline=None)  # the machine may be busy
     @given(schedules)
     def test_it_ends(self, schedule: Schedule) -> None:
         now, attempts = START, 1

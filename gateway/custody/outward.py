@@ -1,0 +1,64 @@
+"""How mail leaves custody: by which carrier and route, and as which bytes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.config import Route
+from gateway.custody.delivery import Delivery
+from gateway.routes import Routes
+from gateway.smtp.carrier import Carrier
+from gateway.smtp.nexthop import NextHop
+from gateway.store.protocol import Held
+from gateway.treatments.sign import Signer
+from gateway.treatments.table import UNALTERABLE, Treated, Unmet, apply
+from gateway.treatments.trim import trimming
+from policies.decision import Decision
+from scanners.message import Direction, Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Outward:
+    """The carrier with its clock (monotonic seconds), routes and their hops, the DKIM key, and ``trim``: incoming results fields that
+    claim to be ours go."""
+
+    carrier: Carrier
+    clock: Callable[[], float]
+    routes: Routes
+    hops: Callable[[Route], NextHop]
+    signer: Signer | None = None
+    trim: Callable[[Envelope, bytes], bytes] = lambda envelope, raw: raw
+
+    def prepared(
+        self, held: Held, delivery: Delivery, decision: Decision, route: Route, raw: bytes, at: datetime
+    ) -> Treated | Unmet:
+        """The bytes to hand over: trimmed, treated as decided unless someone waived it, our trace fields in front. Pure."""
+        waived = frozenset(
+            waiver.rule.removeprefix("treatment.")
+            for waiver in delivery.waivers
+            if waiver.version == UNALTERABLE and waiver.rule.startswith("treatment.")
+        )
+        data = self.trim(held.envelope, raw)
+        treated = apply(
+            data, decision.treatments, route, message_id=delivery.message_id, at=at, waived=waived,
+            signer=self._signer(held.envelope),
+        )  # fmt: skip
+        if isinstance(treated, Unmet):
+            return treated
+        trimmed = (trimming(held.envelope.direction),) if data != raw else ()
+        return Treated((held.head, *treated.pieces), trimmed + treated.done)
+
+    def _signer(self, envelope: Envelope) -> Signer | None:
+        """Ours signs what is ours: outgoing mail whose sender is in the signing domain, and what we write ourselves."""
+        signer = self.signer
+        if signer is None or envelope.direction is Direction.INBOUND:
+            return None
+        domain = envelope.sender.rpartition("@")[2].lower()
+        return signer if not domain or domain == signer.domain or domain.endswith("." + signer.domain) else None
+
+
+def route_of(routes: Routes, delivery: Delivery) -> Route | None:
+    """The route as configured now: the one this delivery was planned for, else what its first recipient would get."""
+    planned = [route for route in routes.by_domain.values() if route.to == delivery.next_hop]
+    by_address = routes.find(delivery.addresses[0])
+    return by_address if by_address in planned or not planned else planned[0]
