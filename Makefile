@@ -9,7 +9,7 @@ test: .venv/.ready
 	@$(PY) -m pytest -n auto -m "not full"
 
 test-full: .venv/.ready
-	@$(PY) -m pytest -n auto
+	@$(PY) -m pytest -n auto --hypothesis-profile=search
 
 lint: .venv/.ready
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports

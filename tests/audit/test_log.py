@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit import journal
@@ -288,7 +288,7 @@ def copy(source: Path, target: Path) -> Path:
     return journal.segment_paths(target / "journal")[0]
 
 
-fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzz = settings(max_examples=150)
 
 
 @fuzz

@@ -54,7 +54,7 @@ def test_bad_keys(vkey: str) -> None:
         notes.parse_vkey(vkey)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=200))
 def test_ed25519_agrees_with_cryptography(seed: bytes, message: bytes) -> None:
     key = Ed25519PrivateKey.from_private_bytes(seed)

@@ -51,7 +51,7 @@ def refused_or_loaded(text: str) -> None:
         assert problem.en
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(FILES), EDITS)
 def test_a_damaged_file(file: Path, edits: list[tuple[int, int, str]]) -> None:
     text = file.read_text(encoding="utf-8")
@@ -61,7 +61,7 @@ def test_a_damaged_file(file: Path, edits: list[tuple[int, int, str]]) -> None:
     refused_or_loaded(text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(FILES), st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from(VALUES)), min_size=1, max_size=3)
 )

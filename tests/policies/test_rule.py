@@ -55,7 +55,7 @@ def built(sources: list[tuple[str, str, str]], order: list[int] | None = None) -
     return load(files, CODES, {})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SOURCES, FACTS, st.randoms())
 def test_rules_have_no_order(sources: list[tuple[str, str, str]], seen: Facts, shuffle: object) -> None:
     order = list(range(len(sources)))
@@ -65,7 +65,7 @@ def test_rules_have_no_order(sources: list[tuple[str, str, str]], seen: Facts, s
     assert one.version == other.version
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SOURCES, FACTS)
 def test_adding_a_rule_never_weakens(sources: list[tuple[str, str, str]], seen: Facts) -> None:
     fewer, more = (
@@ -77,7 +77,7 @@ def test_adding_a_rule_never_weakens(sources: list[tuple[str, str, str]], seen: 
     assert set(fewer.reasons) <= set(more.reasons)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(SOURCES, FACTS)
 def test_the_prefilter_skips_only_what_cannot_match(sources: list[tuple[str, str, str]], seen: Facts) -> None:
     ruleset = built(sources)

@@ -250,7 +250,7 @@ def test_as_many_parts_as_the_bound_are_kept() -> None:
     assert len(read(BOMBS["parts"][0]).parts) == MAX_PARTS
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.binary(max_size=600))
 def test_parse_never_raises(raw: bytes) -> None:
     message = read(raw)
@@ -268,13 +268,13 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(PIECES, max_size=40).map(b"".join))
 def test_structured_rubbish_never_raises(raw: bytes) -> None:
     assert not any(one.about == "reader" for one in read(raw).defects)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=200),
     st.binary(max_size=300),

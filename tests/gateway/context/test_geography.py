@@ -1,7 +1,7 @@
 """Country by domain: what the name tells, what it doesn't, and the border."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.context.geography import (
@@ -91,7 +91,6 @@ def test_tables_agree() -> None:
         assert NOBODY.of(f"x.{label}").basis is Basis.NAME
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=80))
 def test_never_raises(domain: str) -> None:
     place = NOBODY.of(domain)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.custody.bounce import (
@@ -221,7 +221,6 @@ class TestWhoIsTold:
 
 
 class TestHostile:
-    @settings(deadline=None)  # the machine may be busy
     @given(st.text(max_size=80), st.text(max_size=60), st.text(max_size=60), st.text(max_size=60))
     def test_nothing_anybody_supplies_can_add_a_field(self, said: str, address: str, orcpt: str, envid: str) -> None:
         fate = Fate(Recipient(address, (), f"rfc822;{orcpt}"), Reply(550, "5.0.0", said), "mx.far.test")

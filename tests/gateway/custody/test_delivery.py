@@ -227,5 +227,5 @@ class Life(RuleBasedStateMachine):
                 assert not (was in HELD and then in (State.SENDING, State.CLOSING, State.SENT))
 
 
-Life.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Life.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestLife = Life.TestCase

@@ -57,7 +57,7 @@ async def test_names_cannot_leave_the_folder(tmp_path, name):
 
 
 @given(st.binary(max_size=300), st.integers(0, 2**16), st.integers(0, 7))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_one_flipped_bit_is_noticed(plain, where, bit):
     sealed = bytearray(b"".join(BOX.seal_blob(plain)))
     assert BOX.open_blob(bytes(sealed)) == plain

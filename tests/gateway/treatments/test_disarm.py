@@ -72,7 +72,7 @@ def test_hostile_html_runs_and_fetches_nothing(source: str) -> None:
     assert rewritten(page) == page
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from([*HOSTILE, "<", ">", "'", '"', "<!--", "-->", "<a ", "</", "=", "x", "<style>", "</style>", "&lt;script&gt;"])))  # fmt: skip
 def test_any_mixture_is_harmless_and_a_second_time_changes_nothing(pieces: list[str]) -> None:
     page = rewritten("".join(pieces))

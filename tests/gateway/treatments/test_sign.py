@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.treatments.sign import KeyUnusable, Signer, load_signer, relaxed_body
@@ -94,7 +94,7 @@ def test_white_space_on_the_way_does_not(signed_by):
 
 
 @given(body=st.lists(st.sampled_from([b"a", b" ", b"\t", b"\r\n", b".", b"\xe5"]), max_size=12).map(b"".join))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 def test_any_body_is_canonical_as_dkimpy_has_it(body):
     body += b"\r\n"  # data by SMTP ends in one
     assert relaxed_body(body) == dkim.canonicalization.Relaxed.canonicalize_body(body)

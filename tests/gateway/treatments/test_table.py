@@ -242,7 +242,7 @@ def test_a_copy_is_a_delivery_of_its_own_and_mx_is_one_per_domain():
         max_size=25,
     ).map(b"".join)
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_surgery_never_crashes_and_never_loses_a_byte(raw):
     root = surgery.structure(raw)
     for treatment in (Treatment("banner"), Treatment("strip"), Treatment("unbanner")):

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanners.attachments import zips
@@ -266,7 +266,7 @@ def test_a_gzip_bomb(engine: YaraEngine) -> None:
     assert "content.limit.ratio" in look(engine, "a.gz", gzip.compress(bytes(100_000_000), 9)).codes
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(places=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=12), cut=st.integers(0, 400))
 def test_a_damaged_zip_never_raises(engine: YaraEngine, places: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(zipped({"a.txt": "some text " * 5, "b/c.com": EICAR}))

@@ -11,7 +11,7 @@ import pptx
 import pytest
 import segno
 import xlsxwriter
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl.comments import Comment
 from PIL import Image
@@ -423,7 +423,7 @@ def test_unknown_binary_is_not_silent(engine: YaraEngine) -> None:
 _CHANGES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     which=st.sampled_from(["docx", "xlsx", "rtf", "html"]), places=_CHANGES
 )  # fmt: skip

@@ -229,7 +229,7 @@ def digest(octets: bytes) -> bytes:
     return hashlib.sha256(octets).digest()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(lines)
 def test_bodies_as_dkimpy_makes_them(body: str) -> None:
     octets = body.encode()
@@ -237,13 +237,13 @@ def test_bodies_as_dkimpy_makes_them(body: str) -> None:
     assert canonical.hash_body(octets, relaxed=False) == digest(Simple.canonicalize_body(octets))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(blanks)
 def test_simple_bodies_with_stray_line_ends(body: bytes) -> None:
     assert canonical.hash_body(body, relaxed=False) == digest(Simple.canonicalize_body(body))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(["Subject", "X-y", "TO "]), st.lists(st.text(alphabet=" \tabc", max_size=9), min_size=1, max_size=5)
 )
@@ -253,7 +253,7 @@ def test_fields_as_dkimpy_makes_them(name: str, parts: list[str]) -> None:
     assert canonical.relaxed_field(name.encode(), value) == key + b":" + expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400))
 async def test_any_bytes_get_a_verdict(junk: bytes) -> None:
     for raw in (junk, b"DKIM-Signature: " + junk + b"\r\n" + PLAIN, sign(PLAIN)[:300] + junk):

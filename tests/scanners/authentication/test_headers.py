@@ -115,7 +115,7 @@ def test_structure(raw: bytes, reason: str) -> None:
     assert reason in author(raw).ambiguous
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.binary(max_size=200), st.text(alphabet='ab@.<>()",;:\\=?\r\n é张', max_size=60).map(str.encode)))
 def test_anything_is_read_without_a_crash_and_domains_are_a_labels(value: bytes) -> None:
     result = of(value)

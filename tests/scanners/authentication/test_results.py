@@ -57,7 +57,7 @@ def test_it_is_folded_within_limits() -> None:
     assert max(map(len, lines)) < 998
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_nothing_in_a_mail_can_break_out_of_our_field(reason: str, name: str) -> None:
     nasty = Authentication(
@@ -144,7 +144,7 @@ def test_international_identifiers(ours: str) -> None:
     assert strip_forged(raw, split(raw), ours) == [REST]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=300))
 def test_stripping_any_bytes_only_removes(junk: bytes) -> None:
     raw = b"Authentication-Results: gw.test" + junk + b"\r\n" + REST
