@@ -8,7 +8,7 @@ from pathlib import Path
 import pyotp
 
 from gateway import config as configuration
-from gateway.store.sealing import sync_directory
+from gateway.store.sealing import private_directory, sync_directory
 
 ISSUER = "Sealgate"
 MAX_NAME = 64
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(path: Path, secret: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_directory(path.parent)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(secret + "\n")

@@ -33,23 +33,17 @@ def run(arguments: argparse.Namespace) -> int:
     from gateway.process.decoders import DecoderError
     from gateway.process.service_manager import ServiceManager, handed_over
     from gateway.process.supervisor import StartFailed, Supervisor
-    from gateway.store import opening
     from gateway.store.errors import StoreUnavailable
+    from gateway.store.whereabouts import LeftBehind
 
     log = logs.start("supervisor")
     manager = ServiceManager(os.environ.get("NOTIFY_SOCKET", ""))
     kept = handed_over(os.environ, os.getpid())
     try:
-        if waiting := asyncio.run(opening.left_behind(config)):
-            path = config.gateway.state_dir / "state.db"
-            print(
-                f"cannot start 无法启动: {waiting} deliveries still wait in {path}, and [store] url names another database. Run without\n"
-                f"url until they are gone (sealgate queue list), then change it. {waiting} 个投递仍在 {path} 中：请先去掉 [store] url\n"
-                "运行至处理完毕，再切换数据库。",
-                file=sys.stderr,
-            )
-            return 2
         return asyncio.run(Supervisor(arguments.config, config, log, manager, kept).run())
+    except LeftBehind as error:
+        print(f"cannot start 无法启动: {error}", file=sys.stderr)
+        return 2
     except (lifeline.StateInUse, StartFailed, DecoderError, StoreUnavailable, OSError) as error:
         print(f"cannot start 无法启动: {error}", file=sys.stderr)
         return 1

@@ -30,6 +30,7 @@ from gateway.smtp.nexthop import NextHop, Scheme
 from gateway.smtp.server import server_context
 from gateway.store import opening
 from gateway.store.errors import StoreDamaged, StoreUnavailable
+from gateway.store.whereabouts import NOTE, LeftBehind
 
 PROBE_S = 5.0
 """For one answer of a port or a socket."""
@@ -48,6 +49,7 @@ MAX_LINES = 100
 """Lines of an EHLO answer."""
 NAMES = "get one for that name, or set gateway.hostname to a name it has 换用含该名称的证书，或修改 hostname"
 NO_TLS = 'turn STARTTLS on there, or set tls = "opportunistic" 请在下一跳启用 STARTTLS，或放宽 tls'
+GO_BACK = "sealgate serve says what to do; docs/store.md 详见 docs/store.md"
 _TIMEX_BYTES = 512
 _TIME_ERROR = 5
 
@@ -67,7 +69,7 @@ async def examine(config: Config) -> list[Check]:
         looking("disk 磁盘", lambda: check_disk(config, shutil.disk_usage)),
         surroundings.check_descriptors(config),
     ]
-    if config.store.url:
+    if config.store.url or (config.gateway.state_dir / NOTE).exists():
         checks.append(await check_store(config))
     if serving:
         checks += [check_keeper(config), await check_decoders(config), await check_queue(config)]
@@ -308,20 +310,16 @@ async def check_store(config: Config) -> Check:
     """The database answers, is ours, and nothing was left in the one before it."""
     subject = "store 存储"
     try:
-        waiting = await opening.left_behind(config)
-        store = await opening.open_store(config)
-        await store.close()
+        await opening.compare(config)
+    except LeftBehind as error:
+        return Check(subject, Health.WRONG, "可能有投递留在另一数据库中", str(error).partition("\n")[0], GO_BACK)
     except (StoreUnavailable, StoreDamaged) as error:
         return Check(subject, Health.WRONG, "数据库不可用", str(error), "see [store] 检查 [store] 与数据库服务")
-    if waiting:
-        advice = "run without [store] url until they are gone 先去掉 url 运行至处理完毕"
-        return Check(
-            subject, Health.WRONG, f"{waiting} 个投递仍在 SQLite 中", f"{waiting} still wait in state.db", advice
-        )
     if opening.in_the_clear(config):
         advice = "add ?sslmode=verify-full to [store] url 在 url 后加此参数"
         return Check(subject, Health.REMARK, "数据库连接可能未加密", "the connection may not be encrypted", advice)
-    return Check(subject, Health.GOOD, "PostgreSQL 正常", "PostgreSQL answers")
+    name = "PostgreSQL" if config.store.url else "SQLite"
+    return Check(subject, Health.GOOD, f"{name} 正常", f"{name} answers, and is the one in use")
 
 
 async def check_queue(config: Config) -> Check:

@@ -24,6 +24,7 @@ from gateway.process.decoders import DecoderError, DecoderPool
 from gateway.process.metrics import CHILD_RESTARTS, DECODER_RESTARTS, RELOADS, UP
 from gateway.process.service_manager import ServiceManager
 from gateway.smtp import shared_answers, shared_limits
+from gateway.store import opening
 
 READY_S = 60.0
 """A process that is not ready by then has failed to start."""
@@ -103,6 +104,7 @@ class Supervisor:
         self.bound = sockets.bind_all(self.config.listeners, self.config.gateway.workers, self.kept)
         drop_privileges(self.config.gateway.user, self.config.gateway.state_dir)
         try:
+            await opening.settle(self.config)
             await self._start_all()
             UP.set(1)
             for each in self.bound:

@@ -34,7 +34,7 @@ from gateway.store import statements as sql
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.migrations import migrate
 from gateway.store.protocol import MAX_PAGE, Change, Filter, Held, Page, Proofs
-from gateway.store.sealing import MessageBox, StoreKey
+from gateway.store.sealing import MessageBox, StoreKey, private_directory
 from gateway.store.tables import ADDRESS, DELIVERY, MESSAGE, META, OPERATOR
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ _ACTIVE = frozenset({State.PENDING, State.SENDING, State.CLOSING})
 
 def sqlite_engine(path: Path) -> Engine:
     """SQLite as custody needs it: durable at every commit, writers queue up, deleted content is overwritten."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_directory(path.parent)
     engine = create_engine(
         f"sqlite:///{path}", poolclass=StaticPool, connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False}
     )
@@ -286,6 +286,11 @@ class SqlStore:
         alive = select(DELIVERY.c.id).where((DELIVERY.c.message_id == MESSAGE.c.id) & sql.WANTED)
         query = select(MESSAGE.c.id).where(MESSAGE.c.id.in_(sql.ENDED) & ~alive.exists()).limit(limit)
         return await self._read(lambda connection: tuple(connection.scalars(query, {"now_ms": _ms(now)})))
+
+    async def identity(self) -> str:
+        """What tells this database from every other; it goes with a copy of it."""
+        query = select(META.c.value).where(META.c.name == "id")
+        return str(await self._read(lambda connection: connection.scalar(query)))
 
     async def applied_to(self) -> int:
         query = select(META.c.value).where(META.c.name == "applied_to")

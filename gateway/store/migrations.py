@@ -18,6 +18,12 @@ STEPS: dict[int, tuple[str, ...]] = {
 }
 """``n``: what leads from version n-1 to n. A new database is made by METADATA, which is always the newest version."""
 
+IDENTITY = {
+    "sqlite": "INSERT INTO meta (name, value) VALUES ('id', lower(hex(randomblob(16))))",
+    "postgresql": "INSERT INTO meta (name, value) VALUES ('id', md5(random()::text || clock_timestamp()::text))",
+}
+"""A name that only this database has, made by itself."""
+
 
 def migrate(connection: Connection, key_check: str) -> None:
     """Create or bring forward. Raises StoreUnavailable for a newer schema, or a key that is not this database's.
@@ -28,7 +34,9 @@ def migrate(connection: Connection, key_check: str) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
     METADATA.create_all(connection)
     known = {row.name: row.value for row in connection.execute(select(META))}
-    if not known:
+    if "id" not in known:
+        connection.exec_driver_sql(IDENTITY[connection.dialect.name])
+    if "schema" not in known:
         connection.execute(
             META.insert(), [{"name": "schema", "value": str(VERSION)}, {"name": "key", "value": key_check}]
         )

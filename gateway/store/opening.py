@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,9 +12,11 @@ from sqlalchemy.exc import ArgumentError
 
 from gateway.config import Config
 from gateway.custody.delivery import TERMINAL
+from gateway.store import whereabouts
 from gateway.store.database import SqlStore, postgresql_engine, sqlite_engine
 from gateway.store.errors import StoreUnavailable
 from gateway.store.sealing import load_key
+from gateway.store.whereabouts import LeftBehind, Note
 
 DRIVER = "postgresql+psycopg"
 MAX_PASSWORD_FILE = 1024
@@ -23,7 +26,23 @@ _HERE = ("", "localhost", "127.0.0.1", "[::1]", "::1")
 
 
 async def open_store(config: Config) -> SqlStore:
-    """The store that the configuration names. Raises StoreUnavailable with what to do."""
+    """The store that the configuration names. Raises StoreUnavailable with what to do, LeftBehind if deliveries are in another."""
+    state = config.gateway.state_dir
+    former = whereabouts.noted(state)
+    _must_be_there(config, former)
+    store = await open_named(config)
+    try:
+        if former is not None and former.id != await store.identity():
+            say = whereabouts.made_anew if former.url == config.store.url else whereabouts.not_yet
+            raise LeftBehind(say(former, state))
+    except StoreUnavailable:
+        await store.close()
+        raise
+    return store
+
+
+async def open_named(config: Config) -> SqlStore:
+    """The same, whatever the state folder says."""
     state = config.gateway.state_dir
     key = load_key(state / "keys" / "store.key")
     return await SqlStore.open(engine(config) if config.store.url else sqlite_engine(state / "state.db"), key)
@@ -80,15 +99,61 @@ def _away(url: str) -> bool:
     return host not in _HERE and not host.startswith("/")
 
 
-async def left_behind(config: Config) -> int:
-    """Deliveries that still wait in the state folder's SQLite though PostgreSQL is configured. Raises StoreUnavailable."""
+async def settle(config: Config) -> None:
+    """Before a start: see that nothing is left behind, then note which store is in use. Raises StoreUnavailable, LeftBehind.
+
+    Only who has the state folder's lock may call it.
+    """
+    whereabouts.note(config.gateway.state_dir, config.store, await compare(config))
+
+
+async def compare(config: Config) -> str:
+    """The identity of the configured store. Raises LeftBehind if mail waits, or may wait, in the one before it; StoreUnavailable."""
     state = config.gateway.state_dir
-    path = state / "state.db"
-    if not config.store.url or not path.exists():
-        return 0
-    store = await SqlStore.open(sqlite_engine(path), load_key(state / "keys" / "store.key"))
+    former = whereabouts.noted(state)
+    if former is None and config.store.url and (state / "state.db").exists():
+        former = Note("")  # a folder older than the note
+    elsewhere = former is not None and former.url != config.store.url
+    left = await _left(config, former) if former is not None and elsewhere else ""
+    _must_be_there(config, former)
     try:
+        store = await open_named(config)
+    except StoreUnavailable as error:
+        if left:
+            raise LeftBehind(left) from error
+        raise
+    try:
+        identity = await store.identity()
+    finally:
+        await store.close()
+    if former is not None and former.id != identity:
+        left = left if elsewhere else whereabouts.made_anew(former, state)
+        if left:
+            raise LeftBehind(left)
+    return identity
+
+
+async def _left(config: Config, former: Note) -> str:
+    """What is, or may be, left behind in the former store, in words; empty if nothing is."""
+    state = config.gateway.state_dir
+    if not former.url and not (state / "state.db").exists():
+        return whereabouts.made_anew(former, state)
+    try:
+        store = await open_named(replace(config, store=former.store()))
+    except StoreUnavailable as error:
+        return whereabouts.not_answering(former, state, str(error))
+    try:
+        if former.id and former.id != await store.identity():
+            return whereabouts.made_anew(former, state)
         counts = await store.counts()
     finally:
         await store.close()
-    return sum(count for each, count in counts.items() if each not in TERMINAL)
+    waiting = sum(count for each, count in counts.items() if each not in TERMINAL)
+    return whereabouts.waiting_elsewhere(former, state, waiting) if waiting else ""
+
+
+def _must_be_there(config: Config, former: Note | None) -> None:
+    """A SQLite file that has gone is not made anew in passing: what a backup brings back must find its place empty."""
+    state = config.gateway.state_dir
+    if former is not None and not (former.url or config.store.url) and not (state / "state.db").exists():
+        raise LeftBehind(whereabouts.made_anew(former, state))

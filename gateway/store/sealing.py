@@ -147,7 +147,7 @@ def load_key(path: Path, random: Callable[[int], bytes] = os.urandom) -> StoreKe
 
 
 def _make_key(path: Path, random: Callable[[int], bytes]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_directory(path.parent)
     draft = path.with_name(f".{path.name}.{random(8).hex()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -162,6 +162,12 @@ def _make_key(path: Path, random: Callable[[int], bytes]) -> None:
     finally:
         draft.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def private_directory(path: Path) -> None:
+    """Make a folder, and what is missing above it, for its owner alone (``parents=True`` would let everybody look into those above)."""
+    for each in (*reversed(path.parents), path):
+        each.mkdir(mode=0o700, exist_ok=True)
 
 
 def sync_directory(path: Path) -> None:

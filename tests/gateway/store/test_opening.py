@@ -10,12 +10,14 @@ import pytest
 
 from gateway import config as configuration
 from gateway.config import Config, ConfigError, Store
+from gateway.custody.delivery import Delivery, State
 from gateway.process import checkup
 from gateway.process.check import Health
-from gateway.store import opening
+from gateway.store import opening, whereabouts
 from gateway.store.errors import StoreUnavailable
-from gateway.store.protocol import Held
+from gateway.store.protocol import Change, Held
 from gateway.store.sealing import StoreKey
+from gateway.store.whereabouts import LeftBehind
 from tests.fakes import postgresql
 from tests.gateway.samples import decision, delivery, envelope, reason
 
@@ -119,17 +121,107 @@ def test_a_connection_to_elsewhere_is_encrypted_unless_asked_otherwise(
     assert opening.engine(config).url.query.get("sslmode") == mode
 
 
-async def test_mail_that_waits_in_sqlite_is_not_left_behind(settings: Path, tmp_path: Path) -> None:
-    config = configuration.load(settings)
+async def with_waiting_mail(config: Config) -> None:
+    """One delivery waits in the store that ``config`` names, and the state folder has noted that store."""
+    await opening.settle(config)
     store = await opening.open_store(config)
     _, wrapped = store.new_box(envelope().id)
     await store.insert(Held(envelope(), "blob", 1), (delivery(decision(reason())),), wrapped)
     await store.close()
+
+
+async def emptied(config: Config) -> None:
+    """As if everybody had answered."""
+    store = await opening.open_named(config)
+    await store.save([Change(delivery(decision(reason())), (answered(delivery(decision(reason()))),))])
+    await store.close()
+
+
+def answered(waiting: Delivery) -> Delivery:
+    return replace(waiting, state=State.REJECTED, version=waiting.version + 1)
+
+
+async def test_mail_that_waits_in_sqlite_is_not_left_behind(settings: Path, tmp_path: Path) -> None:
+    config = configuration.load(settings)
+    await with_waiting_mail(config)
+    await refused_until_emptied(config, replace(config, store=Store(postgresql.url(tmp_path))))
+
+
+async def test_mail_that_waits_in_postgresql_is_not_left_behind_either(settings: Path, tmp_path: Path) -> None:
+    config = configuration.load(settings)
     moved = replace(config, store=Store(postgresql.url(tmp_path)))
-    assert await opening.left_behind(moved) == 1
+    await with_waiting_mail(moved)
+    await refused_until_emptied(moved, config)
+
+
+async def refused_until_emptied(config: Config, moved: Config) -> None:
+    with pytest.raises(LeftBehind, match="1 deliveries still wait"):
+        await opening.settle(moved)
     check = await checkup.check_store(moved)
-    assert (check.health, "1 still wait" in check.en) == (Health.WRONG, True)
-    assert await opening.left_behind(config) == 0
+    assert (check.health, "1 deliveries still wait" in check.en) == (Health.WRONG, True)
+    with pytest.raises(LeftBehind, match="from the next start on"):
+        await opening.open_store(moved)  # a command must not show an empty list
+    await opening.settle(config)
+    await emptied(config)
+    await opening.settle(moved)
+    await (await opening.open_store(moved)).close()
+
+
+async def test_a_folder_older_than_the_note_is_compared_with_its_sqlite(settings: Path, tmp_path: Path) -> None:
+    config = configuration.load(settings)
+    await with_waiting_mail(config)
+    (config.gateway.state_dir / whereabouts.NOTE).unlink()
+    with pytest.raises(LeftBehind, match="1 deliveries still wait"):
+        await opening.settle(replace(config, store=Store(postgresql.url(tmp_path))))
+
+
+async def test_another_url_of_the_same_database_is_the_same_database(settings: Path, tmp_path: Path) -> None:
+    url = postgresql.url(tmp_path)
+    config = replace(configuration.load(settings), store=Store(url))
+    await with_waiting_mail(config)
+    await opening.settle(replace(config, store=Store(url + "&application_name=sealgate")))
+
+
+async def test_a_former_database_that_does_not_answer_is_not_forgotten(settings: Path) -> None:
+    pytest.importorskip("psycopg", reason="psycopg missing: pip install psycopg[binary]")
+    config = configuration.load(settings)
+    config.gateway.state_dir.mkdir()
+    whereabouts.note(config.gateway.state_dir, Store("postgresql://u@127.0.0.1:1/mail"), "x" * 32)
+    with pytest.raises(LeftBehind, match="does not answer") as caught:
+        await opening.settle(config)
+    assert str(config.gateway.state_dir / whereabouts.NOTE) in str(caught.value)
+    (config.gateway.state_dir / whereabouts.NOTE).unlink()
+    await opening.settle(config)
+
+
+async def test_a_database_that_went_missing_is_neither_forgotten_nor_made_anew(settings: Path) -> None:
+    config = configuration.load(settings)
+    await with_waiting_mail(config)
+    database = config.gateway.state_dir / "state.db"
+    aside = database.with_name("aside.db")
+    database.rename(aside)
+    for attempt in (opening.settle, opening.open_store):
+        with pytest.raises(LeftBehind, match="Restore it from backup"):
+            await attempt(config)
+    assert not database.exists()
+    aside.rename(database)
+    await opening.settle(config)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"id": 1}', b"\xff"])
+async def test_a_note_that_cannot_be_read_stops_the_start(settings: Path, content: bytes) -> None:
+    config = configuration.load(settings)
+    config.gateway.state_dir.mkdir()
+    (config.gateway.state_dir / whereabouts.NOTE).write_bytes(content)
+    with pytest.raises(StoreUnavailable, match="restore it from backup"):
+        await opening.settle(config)
+
+
+async def test_the_state_folder_is_for_its_owner_alone_whoever_makes_it(settings: Path) -> None:
+    config = configuration.load(settings)
+    await (await opening.open_store(config)).close()
+    state = config.gateway.state_dir
+    assert {path.stat().st_mode & 0o777 for path in (state, state / "keys")} == {0o700}
 
 
 async def test_postgresql_is_as_good_as_sqlite_and_its_key_is_checked(settings: Path, tmp_path: Path) -> None:
@@ -139,8 +231,8 @@ async def test_postgresql_is_as_good_as_sqlite_and_its_key_is_checked(settings: 
     assert "store.key" in (await checkup.check_store(config)).en
 
 
-def test_serve_does_not_start_away_from_waiting_mail(settings: Path, tmp_path: Path) -> None:
-    asyncio.run(test_mail_that_waits_in_sqlite_is_not_left_behind(settings, tmp_path))
+def test_serve_does_not_start_away_from_waiting_mail(settings: Path) -> None:
+    asyncio.run(with_waiting_mail(configuration.load(settings)))
     settings.write_text(f'{SETTINGS}\n[store]\nurl = "postgresql://u@127.0.0.1:1/mail"\n')
     words = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(settings)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
