@@ -16,8 +16,12 @@ from gateway.store.protocol import Held
 from gateway.treatments.addressing import redirects
 from gateway.treatments.table import is_unmet, obstacles
 from policies.decision import CONFLICT, Decision, Disposition, Reason
-from scanners.message import Envelope, Recipient
+from policies.mailbox import from_addresses
+from scanners.message import Direction, Envelope, Recipient
+from scanners.mime_reader import Budget, Options, Reader
 
+MAX_AUTHOR_FIELDS = 16
+"""From and Sender fields that are read for whose mail it is; one of each is what a mail has."""
 TIME = "time"
 """Who answers a delay."""
 
@@ -73,6 +77,7 @@ class Releaser:
         Raises Refused (own mail, not entitled, not held), Gone, Busy, StoreUnavailable, RecorderUnavailable.
         """
         held = self._may_act(delivery, await self._custody.store.held(delivery.message_id), operator)
+        await self._not_the_author(held, operator)
         missing = self._open(delivery)
         mine = [reason for reason in missing if entitled(operator, reason)]
         if missing and not mine:
@@ -193,8 +198,16 @@ class Releaser:
         if held is None:
             raise Gone(delivery.message_id)
         if own_mail(operator, held.envelope):
-            raise Refused("不能审批自己的邮件", "nobody answers for their own mail: ask a colleague")
+            raise _own()
         return held
+
+    async def _not_the_author(self, held: Held, operator: Operator) -> None:
+        """On the way out the envelope may name anybody, or nobody: who wrote it stands in From and Sender too. Raises Refused."""
+        if held.envelope.direction is Direction.INBOUND:
+            return
+        raw = await self._custody.raw(held.envelope.id)
+        if raw is not None and own_mail(operator, held.envelope, authors(raw)):
+            raise _own()
 
     def _open(self, delivery: Delivery) -> tuple[Reason, ...]:
         """What is unanswered. What can't be done now may be possible since: the judging again says so, no person need answer it."""
@@ -216,6 +229,17 @@ class Releaser:
             for reason in holding(delivery.decision)
             if reason in reasons
         )
+
+
+def authors(raw: bytes) -> tuple[str, ...]:
+    """The addresses in From and Sender, of every such field."""
+    block = Reader(Options(), Budget()).header(raw, 0, len(raw), "1")
+    fields = [each.raw for each in block.fields if each.name.lower() in (b"from", b"sender")]
+    return tuple(address for each in fields[:MAX_AUTHOR_FIELDS] for address in from_addresses(each))
+
+
+def _own() -> Refused:
+    return Refused("不能审批自己的邮件", "nobody answers for their own mail: ask a colleague")
 
 
 def _may_choose(delivery: Delivery, answered: Sequence[Reason], redirect: str) -> None:

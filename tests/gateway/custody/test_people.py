@@ -1,6 +1,7 @@
 """Operators and their proofs."""
 
 import asyncio
+from dataclasses import replace
 
 import pyotp
 import pytest
@@ -127,6 +128,20 @@ def test_who_may_answer_what(approvers, roles, may):
     assert not entitled(wang, reason(approvers=approvers, waivable=False))
 
 
-@pytest.mark.parametrize(("sender", "own"), [("ZHANG@corp.test", True), ("li@corp.test", False), ("", False)])
-def test_own_mail(sender, own):
-    assert own_mail(Operator("zhang", "zhang@corp.test"), envelope(sender=sender)) is own
+@pytest.mark.parametrize(
+    ("address", "sender", "user", "own"),
+    [
+        ("zhang@corp.test", "ZHANG@corp.test", "", True),
+        ("zhang@corp.test", "zhang+deals@corp.test", "", True),
+        ("zhang+gate@corp.test", "zhang@corp.test", "", True),
+        ("zhang@例子.测试", "zhang@xn--fsqu00a.xn--0zwm56d", "", True),
+        ("zhang@corp.test", "li@corp.test", "zhang", True),
+        ("zhang@corp.test", "li@corp.test", "Zhang@corp.test", True),
+        ("zhang@corp.test", "li@corp.test", "", False),
+        ("zhang@corp.test", "zhang@partner.example", "", False),
+        ("zhang@corp.test", "", "", False),
+        ("+@corp.test", "", "", False),
+    ],
+)
+def test_own_mail_in_every_spelling(address, sender, user, own):
+    assert own_mail(Operator("z", address), replace(envelope(sender=sender), user=user)) is own

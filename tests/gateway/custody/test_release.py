@@ -124,6 +124,17 @@ async def test_nobody_answers_for_their_own_mail(at):
         await desk.releaser.reject(row, Operator("z", "Zhang@corp.test"), "")
 
 
+@pytest.mark.parametrize(
+    "field", [b"From: Zhang <zhang+1@CORP.test>", b"From: li@corp.test\r\nSender: zhang@corp.test"]
+)
+async def test_mail_is_ones_own_whatever_the_envelope_says(at, field):
+    raw = RAW.replace(b"From: zhang@corp.test", field)
+    taken = await at.custody.take(envelope(sender=""), raw, (share(decision(reason())),), decided(), await at.key())
+    with pytest.raises(Refused, match="own mail"):
+        await Desk(at, DELIVER).releaser.release(taken.deliveries[0], Operator("z", "zhang@corp.test"))
+    assert isinstance(await Desk(at, DELIVER).releaser.release(taken.deliveries[0], WANG), Released)
+
+
 async def test_the_ceiling_is_never_reached(at):
     malware = reason("malware", Disposition.QUARANTINE, waivable=False)
     row = await hold(at, decision(malware))
