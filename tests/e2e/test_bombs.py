@@ -1,22 +1,29 @@
 """Bombs against a whole gateway: each is answered in time with a finding that names its bound, memory stays, and the next mail passes."""
 
 import asyncio
+import contextlib
 import gzip
 import io
 import os
 import random
 import signal
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from PIL import Image
 
 from gateway.demo import mails
 from gateway.demo.stage import Stage
+from scanners.attachments.poison import GIVE_UP
 
 ANSWER_S = 30.0
-"""Issue 3: longest wait for any answer."""
+"""Issue 3: longest time for any answer; of the processor, all our processes together, since the machine may be busy."""
+PATIENCE_S = 300.0
+"""Of the clock on the wall, for what a free machine does in seconds."""
+TRIES = 6
+"""Of a bomb that meets the bound on time first, as on a machine that is busy with other work."""
+NO_TIME = {"content.limit.time", "scanner.failed"}
 MAX_RSS_KB = 1_200_000
 """Of one process: the decoder's own limit and its libraries; a bomb that unpacks whole needs more."""
 REFUSED = "554"
@@ -174,6 +181,16 @@ def decoders(root: int) -> list[int]:
     return found
 
 
+def processor_s(pids: Iterable[int]) -> float:
+    """What these processes have used up to now; those that have ended count nothing."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def peak_kb(root: int) -> int:
     """The largest resident size that any process of the gateway has ever had."""
     sizes = [0]
@@ -186,30 +203,41 @@ def peak_kb(root: int) -> int:
     return max(sizes)
 
 
+async def trouble_with(stage: Stage, name: str, raw: bytes, wanted: str) -> tuple[str, bool]:
+    """What is wrong with the answer to a bomb, empty when it is right; and whether it may be that there was no time to find out."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await stage.send("outbound", PEOPLE[0], [PEOPLE[1]], raw)
+    except (TimeoutError, OSError) as error:
+        return f"{name}: no answer, {type(error).__name__}", False
+    if answer.code >= 500 and not answer.message_id:  # refused while it was still coming in: nothing was taken
+        return ("" if wanted == str(answer.code) else f"{name}: {answer.code} {answer.text} instead of {wanted}"), False
+    decided = [each for each in stage.events(answer.message_id) if each["type"] == "message.decided"]
+    if answer.message_id and len(decided) != 1:
+        return f"{name}: {answer.code} {answer.text} with {len(decided)} decisions", False
+    codes = {str(finding["code"]) for finding in decided[0].get("findings", ())} if decided else set()
+    if wanted in codes:
+        return "", False
+    return f"{name}: {answer.code} {answer.text} without {wanted}: {sorted(codes)}", bool(codes & NO_TIME)
+
+
 async def test_every_bomb_is_answered_bounded_and_said(stage: Stage) -> None:
     assert stage.process is not None
     wrong: list[str] = []
     hello = mails.mail(*PEOPLE, "hello", "text")
     for name, raw, wanted in bombs():
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                answer = await stage.send("outbound", PEOPLE[0], [PEOPLE[1]], raw)
-        except (TimeoutError, OSError) as error:
-            wrong.append(f"{name}: no answer, {type(error).__name__}")
-            continue
-        if answer.code >= 500 and not answer.message_id:  # refused while it was still coming in: nothing was taken
-            if wanted != str(answer.code):
-                wrong.append(f"{name}: {answer.code} {answer.text} instead of {wanted}")
-            continue
-        decided = [each for each in stage.events(answer.message_id) if each["type"] == "message.decided"]
-        if answer.message_id and len(decided) != 1:
-            wrong.append(f"{name}: {answer.code} {answer.text} with {len(decided)} decisions")
-            continue
-        codes = {str(finding["code"]) for finding in decided[0].get("findings", ())} if decided else set()
-        if wanted not in codes:
-            wrong.append(f"{name}: {answer.code} {answer.text} without {wanted}: {sorted(codes)}")
+        for _ in range(TRIES):
+            family = family_of(stage.process.pid)
+            spent = processor_s(family)
+            trouble, again = await trouble_with(stage, name, raw, wanted)
+            spent = processor_s(family) - spent
+            if spent > ANSWER_S:
+                wrong.append(f"{name}: {spent:.0f} s of the processor")
+            if not again:
+                break
+        wrong += [trouble] if trouble else []
         before = len(stage.delivered())
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(PATIENCE_S):
             after = await stage.send("outbound", PEOPLE[0], [PEOPLE[1]], hello)
         if (after.code, len(stage.delivered()) - before) != (250, 1):
             wrong.append(f"{name}: the next mail got {after.code} {after.text}")
@@ -218,38 +246,71 @@ async def test_every_bomb_is_answered_bounded_and_said(stage: Stage) -> None:
     assert (await stage.command("audit", "verify")).status == 0
 
 
+class Killer:
+    """Kills each decoder that is at work on something long: never one that starts, nor one that opens what is harmless.
+
+    Told by what anybody may read of a process: its sandbox is in force (no file may grow), and since then it has worked for a while.
+    """
+
+    WORKED_TICKS = 5
+    """Hundredths of a second; a harmless attachment takes less than one."""
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+        self.killed = 0
+        self.rested: dict[int, float] = {}
+
+    async def kill(self) -> None:
+        """Until cancelled."""
+        while True:
+            for pid in decoders(self.root):
+                if self.is_up(pid) and self.works(pid):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                        self.killed += 1
+                    del self.rested[pid]
+            await asyncio.sleep(0.02)
+
+    def is_up(self, pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+            return any(line.split()[:4] == ["Max", "file", "size", "0"] for line in lines)
+        return False
+
+    def works(self, pid: int) -> bool:
+        now = processor_s([pid])
+        return now - self.rested.setdefault(pid, now) >= self.WORKED_TICKS / os.sysconf("SC_CLK_TCK")
+
+
 async def test_what_kills_its_decoder_is_said_and_no_other_mail_is_lost(stage: Stage) -> None:
-    """Decoders are killed for as long as they have that content; the mail beside it is opened, and the content is not tried for ever."""
+    """Decoders that have it are killed, for as long as it is tried: that ends, it is said, and the mail beside it is opened meanwhile."""
     assert stage.process is not None
     bomb = attached("a.zip", slow_zip())
-    killed = 0
-
-    async def kill() -> None:
-        nonlocal killed
-        while True:
-            await asyncio.sleep(0.5)
-            for pid in decoders(stage.process.pid if stage.process else 0):
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-
-    killer = asyncio.create_task(kill())
+    hello = mails.mail(*PEOPLE, "hello", "text")
+    killer = Killer(stage.process.pid)
+    killing = asyncio.create_task(killer.kill())
     try:
-        async with asyncio.timeout(ANSWER_S):
-            answer, beside = await asyncio.gather(
-                stage.send("outbound", PEOPLE[0], [PEOPLE[1]], bomb),
-                stage.send("outbound", PEOPLE[0], [PEOPLE[1]], mails.mail(*PEOPLE, "hello", "text")),
-            )
+        async with asyncio.timeout(PATIENCE_S):
+            codes: set[str] = set()
+            while (
+                "content.crashes" not in codes
+            ):  # each time at least one try less is left; a busy machine may start decoders slowly
+                answer, beside = await asyncio.gather(
+                    stage.send("outbound", PEOPLE[0], [PEOPLE[1]], bomb),
+                    stage.send("outbound", PEOPLE[0], [PEOPLE[1]], hello),
+                )
+                assert (beside.code, answer.code // 100) == (250, 2)
+                codes = _codes(stage, answer.message_id)
+                assert codes & {"content.crashes", *NO_TIME}
+            while not await _opens(stage):
+                await asyncio.sleep(0.2)
+            tried = killer.killed
+            assert tried >= GIVE_UP
+            again = await stage.send("outbound", PEOPLE[0], [PEOPLE[1]], bomb)
+        assert "content.crashes" in _codes(stage, again.message_id)
+        assert killer.killed == tried, "it is tried for ever"
     finally:
-        killer.cancel()
-    assert killed >= 2
-    assert (beside.code, answer.code // 100) == (250, 2)
-    assert _codes(stage, answer.message_id) & {"content.crashes", "scanner.failed"}
-    async with asyncio.timeout(2 * ANSWER_S):
-        while len(decoders(stage.process.pid)) < 1 or not await _opens(stage):
-            await asyncio.sleep(0.2)
-    async with asyncio.timeout(ANSWER_S):
-        again = await stage.send("outbound", PEOPLE[0], [PEOPLE[1]], bomb)
-    assert "content.crashes" in _codes(stage, again.message_id), "it is tried for ever"
+        killing.cancel()
     assert await _opens(stage)
 
 
