@@ -13,6 +13,7 @@ import msgspec
 
 from gateway import schedule
 from gateway.context.geography import Geography
+from policies.facts import fold_domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,8 +348,8 @@ def parse(data: bytes, path: Path) -> Config:
             gateway,
             authserv_id=gateway.authserv_id or gateway.hostname,
             state_dir=(path.parent / gateway.state_dir).absolute(),
-            postmaster=gateway.postmaster or f"postmaster@{gateway.local_domains[0].lower()}",
-            local_domains=tuple(domain.lower() for domain in gateway.local_domains),
+            postmaster=gateway.postmaster or f"postmaster@{fold_domain(gateway.local_domains[0])}",
+            local_domains=tuple(map(fold_domain, gateway.local_domains)),
         ),
     )
 
@@ -483,6 +484,9 @@ def _consistency(config: Config) -> Iterator[str]:
     gateway = config.gateway
     if not gateway.hostname or not gateway.local_domains:
         yield "gateway.hostname and gateway.local_domains must not be empty 不能为空"
+    for domain in (*gateway.local_domains, *(route.recipients for route in config.routes if route.recipients != "*")):
+        if not (folded := fold_domain(domain)).isascii() or not folded.isprintable() or {" ", "@"} & set(folded):
+            yield f"{domain}: not a domain 不是域名"
     if not 1 <= gateway.workers <= 64 or not 1 <= gateway.decoders <= 64:
         yield "gateway.workers and gateway.decoders must be 1 to 64 须为 1 到 64"
     names = [listener.name for listener in config.listeners]

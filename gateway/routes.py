@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.config import Route
+from policies.facts import fold_domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,10 @@ class Routes:
         """The first route named for a domain holds."""
         table: dict[str, Route] = {}
         for route in routes:
-            table.setdefault(route.recipients.lower(), route)
+            table.setdefault(fold_domain(route.recipients), route)
         return cls(table)
 
     def find(self, address: str) -> Route | None:
         """The route of an address, or None: such a recipient is refused."""
-        domain = address.rpartition("@")[2].lower().rstrip(".")
+        domain = fold_domain(address.rpartition("@")[2])
         return self.by_domain.get(domain) or self.by_domain.get("*")

@@ -4,10 +4,13 @@ import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from gateway.smtp.proxy import canonical
 from scanners.message import Envelope, Header
 
 MAX_RECEIVED = 50
 """More fields than this is a loop (RFC 5321 6.3 says at least 100 hops must not be needed; architecture section 4 says 50)."""
+MAX_CLAUSE = 1000
+"""Characters of a Received field that are looked through for the client."""
 MAX_OWN_RECEIVED = 3
 """So many fields of our own mean that our next hop sends to us."""
 
@@ -83,17 +86,33 @@ def client_behind(headers: Sequence[Header], trusted: Sequence[Network]) -> str 
 
 
 def _from_address(text: str) -> str | None:
-    """The bracketed address in the ``from`` clause; a bracket after ``by`` is not the client's."""
-    clause = text[:1000].lower().replace("\r\n", " ").replace("\t", " ")
-    if not clause.lstrip().startswith("from "):
+    """The address that the hop saw, in the ``from`` clause; a bracket after ``by`` is not the client's.
+
+    Beside it stands what the client called itself, which may be a literal, hold blanks, brackets and `` by `` (Postfix writes it down as it
+    came), and names from the client's certificate. So what could be read in two ways is not read at all.
+    """
+    clause = " ".join(text[:MAX_CLAUSE].lower().split())
+    if not clause.startswith("from ") or clause.count(" by ") > 1:
         return None
-    clause = clause.split(" by ", 1)[0]
-    start = clause.rfind("[")
-    end = clause.find("]", start)
-    if start < 0 or end < 0:
-        return None
-    literal = clause[start + 1 : end].removeprefix("ipv6:")
-    try:
-        return str(ipaddress.ip_address(literal))
-    except ValueError:
-        return None
+    inside, outside = _bracketed(clause.split(" by ", 1)[0])
+    named = inside or outside
+    return next(iter(named)) if len(named) == 1 else None
+
+
+def _bracketed(clause: str) -> tuple[set[str], set[str]]:
+    """The addresses in brackets within comments, where most servers write what they saw, and those outside; without ``helo=[...]``,
+    as Exim writes a client's own word."""
+    found: tuple[set[str], set[str]] = (set(), set())
+    depth = 0
+    for at, letter in enumerate(clause):
+        if letter == "(":
+            depth += 1
+        elif letter == ")" and depth:
+            depth -= 1
+        elif letter == "[" and not clause.endswith("helo=", 0, at):
+            literal = clause[at + 1 :].partition("]")[0].removeprefix("ipv6:")
+            try:
+                found[0 if depth else 1].add(canonical(literal))
+            except ValueError:
+                continue
+    return found

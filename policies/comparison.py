@@ -120,11 +120,16 @@ def _pattern(table: Table) -> Comparison | None:
 
 def _number(table: Table, fact: Fact, operator: str) -> Comparison | None:
     if operator == "between":
-        return _between(table)
+        return _between(table, fact)
     if operator in ("min", "max"):
-        low = _amount(table, "min", table.data["min"]) if table.has("min") else None
-        high = _amount(table, "max", table.data["max"]) if table.has("max") else None
+        low = _amount(table, "min", table.data["min"], fact.top) if table.has("min") else None
+        high = _amount(table, "max", table.data["max"], fact.top) if table.has("max") else None
         if (table.has("min") and low is None) or (table.has("max") and high is None):
+            return None
+        if low is not None and high is not None and low > high:
+            table.problem(
+                f"至少 {low} 又至多 {high}，永不成立", f"at least {low} and at most {high} is never met", "min"
+            )
             return None
         words = Title(
             (f"至少 {low}" if low is not None else "") + (f" 至多 {high}" if high is not None else ""),
@@ -135,7 +140,7 @@ def _number(table: Table, fact: Fact, operator: str) -> Comparison | None:
             words,
         )
     raw = table.data[operator]
-    numbers = [_amount(table, operator, one) for one in (raw if isinstance(raw, list) else [raw])]
+    numbers = [_amount(table, operator, one, fact.top) for one in (raw if isinstance(raw, list) else [raw])]
     if not numbers or any(number is None for number in numbers):
         return None
     known = frozenset(number for number in numbers if number is not None)
@@ -143,15 +148,22 @@ def _number(table: Table, fact: Fact, operator: str) -> Comparison | None:
     return Comparison(lambda value: value in known, Title(f"是 {shown}", f"is {shown}"))
 
 
-def _between(table: Table) -> Comparison | None:
-    """``between = [22, 6]``: both ends belong to it; when the first is larger it goes round, as hours do."""
+def _between(table: Table, fact: Fact) -> Comparison | None:
+    """``between = [22, 6]``: both ends belong to it; when the first is larger it goes round, where the fact does."""
     raw = table.data["between"]
-    ends = [_amount(table, "between", one) for one in raw] if isinstance(raw, list) and len(raw) == 2 else []
+    ends = [_amount(table, "between", one, fact.top) for one in raw] if isinstance(raw, list) and len(raw) == 2 else []
     if len(ends) != 2:
         table.problem("between 应是两个数，如 [9, 17]", "between must be two numbers such as [9, 17]", "between")
         return None
     first, last = ends
     if first is None or last is None:
+        return None
+    if first > last and fact.top is None:
+        table.problem(
+            f"between = [{first}, {last}] 永不成立：先写小的",
+            f"between = [{first}, {last}] is never met: the smaller one first",
+            "between",
+        )
         return None
     words = Title(f"在 {first} 到 {last} 之间", f"is from {first} to {last}")
     if first <= last:
@@ -159,10 +171,13 @@ def _between(table: Table) -> Comparison | None:
     return Comparison(lambda value: isinstance(value, int) and (value >= first or value <= last), words)
 
 
-def _amount(table: Table, key: str, value: object) -> int | None:
-    """A whole number, or a size such as "10MB"."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 10**12:
+def _amount(table: Table, key: str, value: object, top: int | None) -> int | None:
+    """A whole number up to ``top``, or a size such as "10MB" where there is none."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= (10**12 if top is None else top):
         return value
+    if top is not None:
+        table.problem(f"“{key}” 应是 0 到 {top} 的整数", f'"{key}" must be a whole number from 0 to {top}', key)
+        return None
     if isinstance(value, str):
         text = value.strip().upper()
         digits = text.rstrip("BKMGI ")

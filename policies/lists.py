@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 
 from policies.decision import Title
-from policies.facts import Facts, domain_of, fold_domain
+from policies.facts import Facts, domain_of, fold_address, fold_domain
 
 PROOFS: Mapping[str, Title] = {
     "dmarc": Title("DMARC 通过，核对信头 From", "DMARC passed; From is compared"),
     "dkim": Title("signer 所写的域的 DKIM 签名通过", "a DKIM signature of the domain in signer passed"),
     "spf": Title("SPF 通过，核对信封发件人", "SPF passed; the envelope sender is compared"),
     "arc": Title("受信任的 ARC 签署者（signer 可限定）", "a trusted ARC sealer, signer may name it"),
-    "login": Title("发件人登录过（SMTP AUTH）", "the sender logged in (SMTP AUTH)"),
+    "login": Title("发件人登录过（SMTP AUTH），核对登录名", "the sender logged in (SMTP AUTH); the login is compared"),
     "relay": Title(
         "来自准许中继的内网客户端（outbound 监听）", "came by an outbound listener, from a network allowed to relay"
     ),
@@ -85,7 +85,21 @@ def _party(wanted: str, address: str | None) -> bool:
 def _identity(entry: Entry, facts: Facts) -> str | None:
     """The address that the entry's proof speaks of."""
     common = facts.common
+    if entry.proof == "login":
+        return _logged_in(facts)
     return common.from_address if entry.proof in ("dmarc", "dkim", "arc") else common.sender
+
+
+def _logged_in(facts: Facts) -> str | None:
+    """Whose login it is: the envelope sender is what the same person wrote beside it, and may be a colleague's address.
+
+    A login without a domain is the sender's if it is the local part of an address of ours.
+    """
+    common, user = facts.common, fold_address(facts.common.user or "")
+    if "@" in user:
+        return user
+    local, _, domain = (common.sender or "").rpartition("@")
+    return common.sender if local == user and domain in facts.context.local_domains else None
 
 
 def _proven(entry: Entry, facts: Facts) -> bool:

@@ -23,7 +23,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One name a rule may use. ``values`` closes the choice where it isn't empty; ``needs`` names the Context field it reads."""
+    """One name a rule may use. ``values`` closes the choice where it isn't empty; ``needs`` names the Context field it reads.
+
+    ``top`` is the greatest value of a number after which it begins anew at 0, as hours do.
+    """
 
     name: str
     kind: Kind
@@ -31,6 +34,7 @@ class Fact:
     read: Callable[[Facts], Value]
     values: tuple[str, ...] = ()
     needs: str = ""
+    top: int | None = None
 
 
 def _outside(domain: str | None, facts: Facts) -> bool | None:
@@ -303,7 +307,7 @@ FACTS: Mapping[str, Fact] = {
             Title("来信的 TLS 版本（无则为空）", "TLS version it came by; empty if none"),
             lambda facts: facts.common.tls,
         ),
-        Fact("time.hour", Kind.NUMBER, Title("当地钟点 0-23", "local hour, 0 to 23"), _hour, needs="now"),
+        Fact("time.hour", Kind.NUMBER, Title("当地钟点 0-23", "local hour, 0 to 23"), _hour, needs="now", top=23),
         Fact("time.weekday", Kind.TEXT, Title("星期几", "day of the week"), _weekday, WEEKDAYS, "now"),
         *(
             Fact(f"counter.{name}", Kind.NUMBER, _COUNTER_TITLES[name], _counter(name), needs="counters")

@@ -89,7 +89,7 @@ class ImpersonationScanner:
     """``imitated`` of whole domains, remembered: the answer depends on the domain and on ours only."""
 
     def __post_init__(self) -> None:
-        ours = tuple(domain.lower().rstrip(".") for domain in self.local_domains)
+        ours = tuple(map(unicode_domain, self.local_domains))
         object.__setattr__(self, "local_domains", ours)
         names = frozenset(key for person in self.people if len(key := name_key(person.partition("@")[0])) >= 2)
         object.__setattr__(self, "_names", names)
@@ -129,7 +129,9 @@ class ImpersonationScanner:
         return Result(tuple(findings.values()))
 
     def is_ours(self, domain: str) -> bool:
-        """One of our domains, or below one."""
+        """One of our domains, or below one, in either form of its name."""
+        if "xn--" in domain:
+            domain = unicode_domain(domain)
         return any(domain == own or domain.endswith("." + own) for own in self.local_domains)
 
     def _sender(self, sender: Address) -> list[Finding]:

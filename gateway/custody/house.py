@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.config import HOUSE_LISTENER
+from policies.facts import domain_of
 from scanners.message import Envelope
 
 
@@ -16,7 +17,7 @@ class House:
 
     def is_local(self, address: str) -> bool:
         """Whether the address is in one of our domains."""
-        return address.rpartition("@")[2].lower() in self.local_domains
+        return domain_of(address) in self.local_domains
 
 
 def written_here(envelope: Envelope) -> bool:

@@ -25,6 +25,7 @@ from gateway.routes import Routes
 from gateway.store.protocol import Filter, Held
 from policies.decision import Decision, Reason
 from scanners.message import Direction, Envelope, Recipient
+from scanners.mime_reader import Budget, Options, Reader
 
 GATEWAY = Actor("system", "gateway")
 MAX_REASONS = 20
@@ -221,12 +222,9 @@ class Notices:
 
 def automatic(raw: bytes) -> bool:
     """Whether a machine sent it (RFC 3834 5: any Auto-Submitted but ``no``)."""
-    header = raw[:HEADER_BYTES]
-    end = header.find(b"\r\n\r\n")
-    for line in header[: end if end >= 0 else len(header)].split(b"\n"):
-        if line[:15].lower() == b"auto-submitted:":
-            return line[15:].split(b";")[0].split(b"(")[0].strip().lower() not in (b"", b"no")
-    return False
+    block = Reader(Options(), Budget()).header(raw[:HEADER_BYTES], 0, min(len(raw), HEADER_BYTES), "1")
+    said = [each.raw for each in block.fields if each.name.lower() == b"auto-submitted"]
+    return any(each.split(b";")[0].split(b"(")[0].strip().lower() not in (b"", b"no") for each in said)
 
 
 def _spoken(address: str) -> str:

@@ -92,10 +92,19 @@ def test_mistakes_are_named_with_their_line(change: tuple[str, str], line: int, 
         (('bind = "127.0.0.1:2525"', 'bind = "2525"'), "address:port"),
         ((', key_file = "k.pem"', ""), "both cert_file and key_file"),
         (('local_domains = ["Corp.Test"]', "local_domains = []"), "must not be empty"),
+        (('local_domains = ["Corp.Test"]', 'local_domains = ["corp test"]'), "not a domain"),
+        (('local_domains = ["Corp.Test"]', 'local_domains = ["li@corp.test"]'), "not a domain"),
     ],
 )
 def test_values_that_do_not_go_together(change: tuple[str, str], word: str) -> None:
     assert any(word in each for each in problems(GOOD.replace(*change)))
+
+
+def test_our_domains_have_one_form() -> None:
+    """Whatever form they are written in: every comparison is made in A-labels."""
+    config = read(GOOD.replace('["Corp.Test"]', '["例子.测试", "Corp.Test."]'))
+    assert config.gateway.local_domains == ("xn--fsqu00a.xn--0zwm56d", "corp.test")
+    assert config.gateway.postmaster == "postmaster@xn--fsqu00a.xn--0zwm56d"
 
 
 def test_all_mistakes_at_once() -> None:

@@ -79,6 +79,13 @@ def test_the_most_exact_route_wins() -> None:
     assert Routes.of([]).find("a@b") is None
 
 
+def test_a_domain_is_one_route_in_either_form() -> None:
+    for written in ("例子.测试", "XN--FSQU00A.xn--0zwm56d"):
+        routes = Routes.of([Route(written, "smtp://inside:25"), Route("*", "mx:")])
+        for address in ("li@例子.测试", "li@xn--fsqu00a.xn--0zwm56d", "李@例子.测试"):
+            assert routes.find(address) == Route(written, "smtp://inside:25")
+
+
 def test_what_may_not_be_stored_is_refused_for_everybody() -> None:
     """One blob serves all recipients, so one such decision refuses the message, and its rule is the one that is named."""
     secret = Reason("secret", "v", Disposition.REJECT, Title("密", "secret"), waivable=False, keep_content=False)

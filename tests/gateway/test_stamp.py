@@ -64,6 +64,18 @@ def test_loops(total: int, ours: int, loop: bool) -> None:
         (["from a ([not an address]) by edge"], None),
         (["from a ([198.18.0.7]) by edge", "from a ([198.18.9.9]) by forged"], "198.18.0.7"),
         (["by edge; from a ([198.18.0.7])"], None),
+        (["from [192.0.2.9] (dsl.example [198.18.0.7]) by edge"], "198.18.0.7"),
+        (["from [198.18.0.7] (helo=[192.0.2.9]) by edge"], "198.18.0.7"),
+        (["from [198.18.0.7] (port=4711 helo=mx.example)\r\n by edge with esmtp"], "198.18.0.7"),
+        (["from a (b [198.18.0.7] (may be forged))\r\n\tby edge"], "198.18.0.7"),
+        (['from a (b [198.18.0.7]) (using TLSv1.3 (256/256 bits)) (Client CN "c") by edge'], "198.18.0.7"),
+        (["from evil [192.0.2.9] by x (unknown [198.18.0.7]) by edge"], None),
+        (["from evil ([192.0.2.9]) by x (unknown [198.18.0.7]) by edge"], None),
+        (["from a (x [192.0.2.9]) (unknown [198.18.0.7]) by edge"], None),
+        (['from a (b [198.18.0.7]) (Client CN "[192.0.2.9]") by edge'], None),
+        (['from a (b [198.18.0.7]) by edge for <"x by [192.0.2.9]"@corp.test>'], None),
+        (["from a (b [::ffff:198.18.0.7]) by edge"], "198.18.0.7"),
+        (["from a (b [fe80::1%[192.0.2.9]]) by edge"], None),
     ],
 )
 def test_the_client_a_trusted_hop_did_not_name(fields: list[str], client: str | None) -> None:

@@ -55,6 +55,22 @@ MESSAGES = [
         'a.toml:5:10: “size” 须写一个比较：is, in, min, max, between / "size" needs exactly one comparison: is, in, min, max, between',
     ),
     (
+        rule('{ fact = "time.hour", between = [25, 1] }'),
+        'a.toml:5:40: “between” 应是 0 到 23 的整数 / "between" must be a whole number from 0 to 23',
+    ),
+    (
+        rule('{ fact = "time.hour", is = "10MB" }'),
+        'a.toml:5:35: “is” 应是 0 到 23 的整数 / "is" must be a whole number from 0 to 23',
+    ),
+    (
+        rule('{ fact = "size", between = ["10MB", "1MB"] }'),
+        "a.toml:5:35: between = [10000000, 1000000] 永不成立：先写小的 / between = [10000000, 1000000] is never met: the smaller one first",
+    ),
+    (
+        rule('{ fact = "recipients", min = 9, max = 3 }'),
+        "a.toml:5:37: 至少 9 又至多 3，永不成立 / at least 9 and at most 3 is never met",
+    ),
+    (
         rule('{ fact = "subject", matches = "(a" }'),
         "a.toml:5:38: 正则表达式有误：missing ): (a / bad pattern: missing ): (a",
     ),

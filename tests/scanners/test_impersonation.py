@@ -43,6 +43,13 @@ async def test_silent(head: str) -> None:
     assert await said(head) == set()
 
 
+@pytest.mark.parametrize("ours", ["例子.测试", "XN--FSQU00A.xn--0zwm56d"])
+@pytest.mark.parametrize("domain", ["例子.测试", "xn--fsqu00a.xn--0zwm56d", "mail.xn--fsqu00a.xn--0zwm56d"])
+async def test_our_own_domain_in_either_form(ours: str, domain: str) -> None:
+    result = await ImpersonationScanner((ours,)).scan(read(f"From: ceo@{domain}\n\nx", Direction.INBOUND))
+    assert [one.code for one in result.findings] == ["impersonation.own_domain"]
+
+
 async def test_outbound_is_not_looked_at() -> None:
     assert await said("From: a@corp.test", Direction.OUTBOUND) == set()
 
