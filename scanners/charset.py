@@ -245,22 +245,24 @@ def _shifted(content: bytes) -> str:
 
 def _iso2022_cn(content: bytes) -> str:
     """ISO-2022-CN (RFC 1922): SO text in GB 2312; other planes become replacement characters."""
-    pieces: list[str] = []
-    plane, rest = b"A", content
-    while rest:
-        plain, so, rest = rest.partition(b"\x0e")
-        mark = plain.rfind(b"\x1b$)")
-        plane = plain[mark + 3 : mark + 4] if mark >= 0 else plane
+    first, *runs = content.split(b"\x0e")
+    plane = _plane(first, b"A")
+    pieces = [_without_escapes(first).decode("latin-1")]
+    for run in runs:
+        shifted, _, plain = run.partition(b"\x0f")
+        if plane == b"A":
+            pieces.append(bytes(byte | 0x80 if byte > 0x20 else byte for byte in shifted).decode("gb18030", "replace"))
+        else:
+            pieces.append("\ufffd" * (len(shifted) // 2))
+        plane = _plane(plain, plane)
         pieces.append(_without_escapes(plain).decode("latin-1"))
-        if so:
-            shifted, _, rest = rest.partition(b"\x0f")
-            if plane == b"A":
-                pieces.append(
-                    bytes(byte | 0x80 if byte > 0x20 else byte for byte in shifted).decode("gb18030", "replace")
-                )
-            else:
-                pieces.append("\ufffd" * (len(shifted) // 2))
     return "".join(pieces)
+
+
+def _plane(plain: bytes, before: bytes) -> bytes:
+    """The plane that the last designation in ``plain`` names, else the one before."""
+    at = plain.rfind(b"\x1b$)")
+    return plain[at + 3 : at + 4] if at >= 0 else before
 
 
 def _without_escapes(plain: bytes) -> bytes:
