@@ -87,7 +87,7 @@ def read(source: str) -> Page:
     if "\0" in source:
         source = source.replace("\0", "")  # no browser shows them
     if "<" not in source:
-        return Page(_tidy(_unescape(source.replace("\n", " "))))
+        return Page(_tidy(unescaped(source.replace("\n", " "))))
     quick = _quick(source)
     return Page(quick) if quick is not None else _Walk().read(source)
 
@@ -110,7 +110,7 @@ def links(source: str) -> tuple[list[Link], bool]:
             while close >= 0 and source[close + 2 : close + 3].lower() != "a":
                 close = source.find("</", close + 2, limit)
             inner = source[end + 1 : close if close >= 0 else limit]
-            found.append(Link(_unescape(attributes["href"]).strip(), read(inner).visible.strip()))
+            found.append(Link(unescaped(attributes["href"]).strip(), read(inner).visible.strip()))
         anchor = _ANCHOR.search(source, end + 1)
     return found, False
 
@@ -129,7 +129,7 @@ def _quick(source: str) -> str | None:
     if "<" in texts:
         return None
     pieces[1::2] = map(breaks.__getitem__, tags)
-    return _tidy(_unescape("".join(pieces)))
+    return _tidy(unescaped("".join(pieces)))
 
 
 @lru_cache(maxsize=4096)
@@ -224,7 +224,8 @@ def _without(text: str, start: str, end: str) -> str:
         position = close + len(end)
 
 
-def _unescape(text: str) -> str:
+def unescaped(text: str) -> str:
+    """``text`` with its character references resolved, those with digits beyond any character too. Never raises."""
     if "&" not in text:
         return text
     if "&#" in text:  # the library turns digits into a number, which fails beyond 4300 of them
@@ -332,12 +333,12 @@ class _Walk:
             if at > position:
                 self._text(source[position:at])
             position = self._markup(source, at)
-        visible = _tidy(_unescape("".join(self.visible)))
-        full = _tidy(_unescape("".join(self.full)))
+        visible = _tidy(unescaped("".join(self.visible)))
+        full = _tidy(unescaped("".join(self.full)))
         if "\u202e" in full:
             self.reversed.append(full)
-        apart = _tidy(_unescape("\n".join(self.apart)))
-        turned = "\n".join(_tidy(_unescape(piece))[::-1] for piece in self.reversed)
+        apart = _tidy(unescaped("\n".join(self.apart)))
+        turned = "\n".join(_tidy(unescaped(piece))[::-1] for piece in self.reversed)
         rest = "\n".join(piece for piece in (full if full != visible else "", apart, turned) if piece)
         return Page(visible, rest, self.cut)
 
@@ -400,7 +401,7 @@ class _Walk:
         if name in _BLOCKS:
             self._break("\n")
         if "srcdoc" in attributes:  # a page within the page
-            self.apart.append(_TAG.sub("", _unescape(attributes["srcdoc"])))
+            self.apart.append(_TAG.sub("", unescaped(attributes["srcdoc"])))
         if attributes:
             self.apart += [
                 attributes[key] for key in _ATTRIBUTES if attributes.get(key) and (key != "content" or name == "meta")
@@ -456,7 +457,7 @@ class _Walk:
         ):
             return True
         style = attributes.get("style", "")
-        if style and _hides(_unescape(style)):
+        if style and _hides(unescaped(style)):
             return True
         if not self.selectors:
             return False

@@ -6,7 +6,6 @@ What is written holds no markup but ours: every ``<`` of the source that is no l
 changes nothing.
 """
 
-import html
 from collections.abc import Mapping
 
 from pybase64 import b64encode
@@ -14,7 +13,7 @@ from pybase64 import b64encode
 from gateway.treatments.surgery import Node, content, replaced, without_fields
 from scanners import charset
 from scanners.html_tokens import Kind, tokens
-from scanners.text import declared_charset
+from scanners.text import declared_charset, unescaped
 
 IMAGES = "images"
 """The value of the treatment that takes out remote pictures too: they tell their sender who reads."""
@@ -128,7 +127,7 @@ def _attributes(element: str, given: Mapping[str, str], remote_images: bool) -> 
             allowed = ("cid:", "data:image/png", "data:image/jpeg", "data:image/gif", "data:image/webp")
             wanted = element == "img" and address.startswith((*allowed, *(("https://", "http://") * remote_images)))
         elif name == "style":
-            wanted = _paints(html.unescape(value))
+            wanted = _paints(unescaped(value))
         else:
             wanted = name in _ATTRIBUTES
         if wanted:
@@ -138,7 +137,7 @@ def _attributes(element: str, given: Mapping[str, str], remote_images: bool) -> 
 
 def _plainly(address: str) -> str:
     """An address as a browser takes it: references resolved, blanks and controls dropped."""
-    return "".join(one for one in html.unescape(address[:4_000]).lower() if one > " ")
+    return "".join(one for one in unescaped(address[:4_000]).lower() if one > " ")
 
 
 def _paints(style: str) -> bool:

@@ -1,6 +1,5 @@
 """HTML files: what a reader sees, what is hidden, links; and HTML smuggling (a file put together by script in the browser)."""
 
-import html
 import urllib.parse
 from collections.abc import Iterator
 
@@ -120,7 +119,7 @@ def read(data: bytes, reading: Reading) -> None:
 
 def _files(source: str) -> Iterator[bytes]:
     """What stands in ``data:`` addresses, and, where a script could save it, in long strings and lists of numbers. Linear."""
-    plain = html.unescape(source) if "&" in source else source
+    plain = text.unescaped(source)
     reached, absent = 0, set[str]()
     for match in _DATA.finditer(plain):
         if match.start() < reached:

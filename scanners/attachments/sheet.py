@@ -4,12 +4,12 @@ Nearly all programs write the same plain form: that is cut with ``split`` (a thi
 (prefixes, CDATA, comments, other quotes or blanks) goes to the parser; both give the same text.
 """
 
-import html
 import re
 from dataclasses import dataclass, field
 
 import re2
 
+from scanners import text
 from scanners.attachments import xml
 from scanners.attachments.budget import MAX_TEXT, LimitReached
 from scanners.attachments.codes import MACRO
@@ -45,13 +45,13 @@ def _plain(content: bytes, root: bytes, marks: frozenset[int]) -> bool:
     return _ODD not in marks
 
 
-def unescaped(text: str) -> str:
-    """``text`` with its character references resolved; each different one is looked up once."""
-    if "&" not in text:
-        return text
-    pieces = _REFERENCE.split(text)
+def unescaped(value: str) -> str:
+    """``value`` with its character references resolved; each different one is looked up once."""
+    if "&" not in value:
+        return value
+    pieces = _REFERENCE.split(value)
     references = pieces[1::2]
-    known = {reference: html.unescape(reference) for reference in set(references)}
+    known = {reference: text.unescaped(reference) for reference in set(references)}
     pieces[1::2] = map(known.__getitem__, references)
     return "".join(pieces)
 

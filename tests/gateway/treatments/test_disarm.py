@@ -30,6 +30,7 @@ HOSTILE = [
     "<a href=data:text/html;base64,PHNjcmlwdD4=>t</a>", "<a href=vbscript:x>t</a>", "<a href=\x01javascript:x>t</a>",
     "<a href=file://x/y>t</a>", "<a href=//x.test>t</a>", "<svg onload=alert(1)><script>alert(1)</script></svg>",
     "<math><mtext><style><img src=x onerror=alert(1)></style></mtext></math>", "<object data=x></object><embed src=x>",
+    "<p style='&#" + "1" * 5_000 + ";&#" + "0" * 5_000 + ";url(http://x.test)'>t</p>", "<a href='&#" + "9" * 5_000 + ";'>t</a>",
     "<style>@import 'http://x.test'</style>", "<style>p{background:url(http://x.test)}</style>",
     "<p style=\"background:url('http://x.test')\">t</p>", "<p style='width:expression(alert(1))'>t</p>",
     "<p style='behavior&#58;u\\72l(x)'>t</p>", "<!--[if mso]><script>alert(1)</script><![endif]-->",

@@ -147,6 +147,7 @@ def test_both_sheet_readings_agree(engine: YaraEngine) -> None:
         f'<c r="B2" cm="a>b"><v>{CN_ID}</v></c>',
 
         "<c r=\"B2\" t=\"inlineStr\"><is><t>" + "".join(f"&#{ord(digit)};" for digit in CN_ID) + "</t></is></c>",
+        f'<c r="B2" t="inlineStr"><is><t>&#{"1" * 5_000};{CN_ID}</t></is></c>',
         f'<c r="B2" t="inlineStr"><is><r><t>{CN_ID[:9]}</t></r><r><t>{CN_ID[9:]}</t></r></is></c>',
     ],
 )  # fmt: skip

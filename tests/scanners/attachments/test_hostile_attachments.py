@@ -112,6 +112,7 @@ READ: Mapping[str, tuple[str, bytes]] = {
     "html saved as mail": ("a.mhtml", b"MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\n" + LINES),
     "mail that never travelled": ("a.txt", b"From: a@x.test\r\nContent-Transfer-Encoding: base64\r\n\r\n" + LINES),
     "json": ("a.json", ('{"a":"' + "".join(f"\\u{ord(one):04x}" for one in TEXT) + '"}').encode()),
+    "html after a reference of five thousand digits": ("a.html", ("&#" + "1" * 5_000 + f";<p>{TEXT}</p>").encode()),
     "xml without a declaration": ("a.xml", ("<a>" + "".join(f"&#{ord(one)};" for one in TEXT) + "</a>").encode()),
     "a card in quoted-printable": ("a.vcf", CARD + b"NOTE;ENCODING=QUOTED-PRINTABLE:" + "".join(f"={byte:02X}" for byte in DATA).encode()),
     "a card in base64": ("a.vcf", CARD + b"NOTE;ENCODING=b:" + base64.b64encode(DATA)),
