@@ -1,11 +1,14 @@
 """The sealgate program: the explicit list of its subcommands."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TextIO, cast
 
 from gateway.config import ConfigError
+from gateway.terminal import Harmless
 
 COMMANDS = (
     "serve",
@@ -67,6 +70,12 @@ def _explain_verbs(command: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Exit status: 0 good, 1 something was found wrong, 2 wrong use or configuration."""
+    out, errors = (cast(TextIO, Harmless(each)) for each in (sys.stdout, sys.stderr))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     only = words[0] if words and words[0] in COMMANDS else None
     arguments = parser(only).parse_args(words)

@@ -289,9 +289,14 @@ def show(value: Value) -> str:
     if isinstance(value, bool):
         return "是 yes" if value else "否 no"
     if isinstance(value, frozenset):
-        words = sorted(value)
+        words = sorted(map(_one_line, value))
         return ", ".join(words[:8]) + (" …" if len(words) > 8 else "") if words else "-"
-    return str(value) if value != "" else "-"
+    return _one_line(str(value)) if value != "" else "-"
+
+
+def _one_line(text: str) -> str:
+    """Without what would begin a line of its own, or move a terminal's cursor: a subject may hold anything."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
 OPERATORS: dict[Kind, tuple[str, ...]] = {

@@ -11,6 +11,7 @@ from gateway.config import Config
 from gateway.judging.loading import JudgeError
 from gateway.judging.oneshot import judge_here
 from gateway.judging.trial import MAX_BYTES, Tried, Wanted, judge_bytes
+from gateway.terminal import safe
 from policies.condition import possible_directions
 from policies.decision import Decision
 from policies.problem import nearest
@@ -143,7 +144,7 @@ def page(tried: Tried, ruleset: Ruleset, only: str = "") -> list[str]:
         for trace in explain(ruleset, known):
             if not only or trace.rule.name == only:
                 lines += _trace(trace, envelope.direction.value, whole=bool(only))
-    return lines
+    return [safe(line) for line in lines]
 
 
 def verdict(recipient: Recipient, decision: Decision) -> str:

@@ -15,6 +15,7 @@ from gateway.recording.intents import DECIDED
 from gateway.recording.keeper import paths
 from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
 from gateway.recording.unsealing import NotEntitled, add_options, authenticate
+from gateway.terminal import safe
 
 DIRECTIONS = {"in": "inbound", "out": "outbound", "internal": "internal"}
 VERDICTS = {
@@ -149,9 +150,7 @@ def _steps(head: Stored, record: dict[str, Any], slots: Slots) -> list[str]:
             code, count = str(item.get("code", "")), item.get("count", 1)
             where = f", part {item['part']}" if item.get("part") else ""
             about = f"  {item['about']}" if item.get("about") else ""
-            lines.append(
-                _row(None, None, "  finding", _safe(f"{code}  {count}x{where}{about}{evidence.get(code, '')}"))
-            )
+            lines.append(_row(None, None, "  finding", safe(f"{code}  {count}x{where}{about}{evidence.get(code, '')}")))
     policy = record.get("policy")
     if isinstance(policy, dict):
         matched = policy.get("matched") or ()
@@ -174,7 +173,7 @@ def _connect(head: Stored, slots: Slots) -> list[str]:
             0.0,
             None,
             "connect",
-            f"{client}{by}, listener {_safe(head.text('listener'))}, {head.text('tls') or 'no TLS'}",
+            f"{client}{by}, listener {safe(head.text('listener'))}, {head.text('tls') or 'no TLS'}",
         )
     ]
 
@@ -184,7 +183,7 @@ def _reply(stored: Stored, record: dict[str, Any], at_ms: float) -> list[str]:
     kind, code = stored.text("type"), stored.record.get("code")
     if kind == DECIDED and stored.text("listener") and record.get("intent") == "custody":
         reason = stored.text("reason")
-        said = f"{stored.text('outcome')} by {_safe(reason)}" if reason else "accepted for delivery"
+        said = f"{stored.text('outcome')} by {safe(reason)}" if reason else "accepted for delivery"
         text = f"250 2.0.0 {said}, id {stored.text('msg')}"
     elif kind == DECIDED and record.get("intent") == "refuse" and code:
         text = f"{code} {stored.text('enhanced')} [{stored.text('msg')}]"
@@ -198,10 +197,10 @@ def _reply(stored: Stored, record: dict[str, Any], at_ms: float) -> list[str]:
 
 def _rule(rule: object) -> str:
     if isinstance(rule, list | tuple):
-        return _safe("   ".join(str(word) for word in rule))
+        return safe("   ".join(str(word) for word in rule))
     if isinstance(rule, dict):
-        return _safe("   ".join(str(word) for word in rule.values()))
-    return _safe(str(rule))
+        return safe("   ".join(str(word) for word in rule.values()))
+    return safe(str(rule))
 
 
 def _evidence(excerpt: str) -> dict[str, str]:
@@ -219,12 +218,12 @@ def _event(stored: Stored, slots: Slots, at_ms: float) -> str:
     if stored.record.get("code"):
         text += f"  {stored.record['code']} {stored.text('enhanced')}".rstrip()
     if stored.text("hop"):
-        text += f" by {_safe(stored.text('hop'))}"
+        text += f" by {safe(stored.text('hop'))}"
     treated = stored.record.get("treated")
     if isinstance(treated, list) and treated:
-        text += f"  treated 已处理: {_safe(', '.join(map(str, treated)))}"
+        text += f"  treated 已处理: {safe(', '.join(map(str, treated)))}"
     if slots.get("reply") not in (None, "***"):
-        text += f': "{_safe(slots["reply"] or "")}"'
+        text += f': "{safe(slots["reply"] or "")}"'
     return _row(at_ms, None, "log", text)
 
 
@@ -232,7 +231,7 @@ def _ending(view: LogView, events: Sequence[Stored], head: Stored) -> list[str]:
     for stored in events:
         checkpoint = view.prove(stored.index)
     outcome = next((stored for stored in reversed(events) if stored is not head and stored.text("hop")), None)
-    hop = f"next hop: {_safe(outcome.text('hop'))}, {outcome.text('outcome')}." if outcome else "next hop: none yet."
+    hop = f"next hop: {safe(outcome.text('hop'))}, {outcome.text('outcome')}." if outcome else "next hop: none yet."
     numbers = ", ".join(f"#{stored.index}" for stored in events)
     lines = [f"{hop}   proof: {numbers} in checkpoint {checkpoint.size} of {checkpoint.origin}, verified 已验证"]
     if head.text("outcome") in NEXT:
@@ -255,9 +254,4 @@ def _field(slots: Slots, name: str) -> str:
     if name not in slots:
         return "[sealed]"
     text = slots[name]
-    return "[erased 已删除]" if text is None else _safe(text) or "<>"
-
-
-def _safe(text: str) -> str:
-    """For a terminal: mail must not move the cursor."""
-    return "".join(character if character.isprintable() else "�" for character in text)
+    return "[erased 已删除]" if text is None else safe(text) or "<>"

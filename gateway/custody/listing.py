@@ -9,6 +9,7 @@ from gateway.custody.delivery import HELD, Delivery, State
 from gateway.custody.picture import MEANINGS
 from gateway.custody.waivers import unanswered
 from gateway.store.protocol import Held
+from gateway.terminal import safe as safe
 from gateway.treatments.addressing import redirects
 from gateway.treatments.table import KINDS, is_unmet
 from policies.decision import CONFLICT, Reason
@@ -23,11 +24,6 @@ def mask(address: str) -> str:
         return "<>"
     local, _, domain = address.rpartition("@")
     return f"{local[:1]}***@{safe(domain)}"
-
-
-def safe(text: str) -> str:
-    """Without anything that a terminal would act on."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def padded(text: str, width: int) -> str:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gateway.terminal import harmless
+
 
 class JsonLines(logging.Formatter):
     """Time in UTC, level, process role, message and the fields given as ``extra={"fields": {...}}``."""
@@ -32,7 +34,7 @@ class JsonLines(logging.Formatter):
                 trace = trace.tb_next
             where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
             line["error"] = {"type": record.exc_info[0].__name__, "at": where}
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return harmless(json.dumps(line, ensure_ascii=False, default=str))
 
 
 def start(role: str) -> logging.Logger:
