@@ -28,7 +28,8 @@ from gateway.custody.release import Releaser
 from gateway.hops import Hops
 from gateway.judging import loading
 from gateway.process.chores import Chore, doing
-from gateway.recording.recorder import Recorder, SocketRecorder
+from gateway.recording.recorder import Recorder
+from gateway.recording.socket_recorder import SocketRecorder
 from gateway.routes import Routes
 from gateway.schedule import RetryStrategy
 from gateway.smtp.carrier import Carrier

@@ -201,9 +201,9 @@ class Room(Base, frozen=True, tag=21):
 
 
 Request = Hello | LeaseRequest | Subjects | Append | Unseal | HeadRequest | Read | Erase | Retired
-Answer = (
-    Welcome | Lease | SubjectKeys | Appended | Unsealed | Head | Lines | EraseDone | Problem | Retire | Forget | Room
-)
+Push = Retire | Forget | Room
+"""What the keeper says without being asked."""
+Answer = Welcome | Lease | SubjectKeys | Appended | Unsealed | Head | Lines | EraseDone | Problem | Push
 
 _encoder = msgspec.msgpack.Encoder()
 _request: "msgspec.msgpack.Decoder[Request]" = msgspec.msgpack.Decoder(Request)

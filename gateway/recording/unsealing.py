@@ -14,7 +14,8 @@ from audit.event import Event, new_id
 from gateway.config import Config, Operator
 from gateway.custody.people import People, Refused
 from gateway.recording.keeper import paths
-from gateway.recording.recorder import MessageKey, Receipt, Recorder, RecorderUnavailable, SocketRecorder
+from gateway.recording.recorder import MessageKey, Receipt, Recorder, RecorderUnavailable
+from gateway.recording.socket_recorder import SocketRecorder
 from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.opening import open_store
 

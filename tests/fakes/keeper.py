@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.config import Config, Gateway
 from gateway.recording.keeper import paths, serve
 from gateway.recording.keeping import Surroundings
-from gateway.recording.recorder import SocketRecorder
+from gateway.recording.socket_recorder import SocketRecorder
 
 NOW = datetime(2026, 11, 22, 2, 10, 31, 482000, UTC)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from audit.event import Actor, Event, Secret, new_id
-from gateway.recording.recorder import SocketRecorder
+from gateway.recording.socket_recorder import SocketRecorder
 
 CONFIG = '[gateway]\nhostname = "gw.test"\nlocal_domains = ["corp.test"]\nstate_dir = "state"\n'
 STEPS = [[name, 0.1, 0.2, ""] for name in ("read", "authentication", "dictionaries", "identifiers", "yara", "decide")]

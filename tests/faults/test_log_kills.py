@@ -15,7 +15,8 @@ import pytest
 
 from audit.reader import LogView
 from audit.verify import verify
-from gateway.recording.recorder import RecorderUnavailable, SocketRecorder
+from gateway.recording.recorder import RecorderUnavailable
+from gateway.recording.socket_recorder import SocketRecorder
 from tests.audit.events import decided, outcome
 
 PATIENCE_S = 120.0

@@ -13,7 +13,8 @@ from audit.reader import LogView
 from audit.verify import verify
 from gateway.recording.keeper_client import KeeperClient
 from gateway.recording.keeper_protocol import Hello, Room, Welcome
-from gateway.recording.recorder import RecorderFull, RecorderUnavailable, SocketRecorder
+from gateway.recording.recorder import RecorderFull, RecorderUnavailable
+from gateway.recording.socket_recorder import SocketRecorder
 from tests.audit.events import NOW, decided, event_id, outcome
 from tests.fakes.keeper import Clock, keeper, recorder
 
@@ -106,7 +107,7 @@ async def test_no_room_means_no_new_message_but_outcomes_still(tmp_path: Path) -
         key = await log.message_key([])
         with KeeperClient(socket) as client:
             await asyncio.to_thread(client.ask, Hello(1, "other"), Welcome)
-            log._answered(Room(False))
+            log.heard(Room(False))
             with pytest.raises(RecorderFull):
                 await log.message_key([])
             await log.record([decided(1)], key)
