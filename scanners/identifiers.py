@@ -42,7 +42,19 @@ AMOUNT = Code(
     "content.amount", Severity.INFO, "出现金额", "Amounts of money; about is the currency, score the largest amount"
 )
 LIMIT = Code("content.limit.numbers", Severity.MEDIUM, "数字数量超过上限", "More numbers in a text than are read")
-CODES = (*(Code(one.code, one.severity, one.zh, one.en) for one in DETECTORS), *accounts.CODES, AMOUNT, LIMIT)
+DISGUISES = Code(
+    "content.limit.disguises",
+    Severity.LOW,
+    "拆散或编码的文字过多，未全部还原",
+    "More text written as codes or taken apart than is put together",
+)
+CODES = (
+    *(Code(one.code, one.severity, one.zh, one.en) for one in DETECTORS),
+    *accounts.CODES,
+    AMOUNT,
+    LIMIT,
+    DISGUISES,
+)
 """Everything the scanner may report. ``content.amount``: one per currency, ``score`` the largest amount in whole units."""
 
 
@@ -518,6 +530,9 @@ class IdentifierScanner:
             evidence = Evidence("", len(values))
             summary, part = f"{len(values)} in {currency}", seen.where[currency].part
             findings.append(Finding(AMOUNT.code, AMOUNT.severity, summary, part, evidence, currency, int(max(values))))
+        cut = next((reading for reading in texts if reading.more), None)
+        if cut is not None:
+            findings.append(Finding(DISGUISES.code, DISGUISES.severity, DISGUISES.en, cut.part, about="disguises"))
         if seen.exhausted is not None:
             findings.append(Finding(LIMIT.code, LIMIT.severity, LIMIT.en, seen.exhausted.part, about="numbers"))
         return tuple(findings)

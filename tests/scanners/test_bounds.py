@@ -36,7 +36,9 @@ SAID = {
     "attachments/pdf.MAX_FILES": "entries", "attachments/pdf.MAX_BOOKMARKS": "bookmarks", "attachments/plain.MAX_BYTES": "text",
     "attachments/plain.MAX_SHOWN": "text", "attachments/protocol.MAX_PARTS": "parts", "attachments/protocol.MAX_FINDINGS": "findings",
     "attachments/qrcode.MAX_PIXELS": "pixels", "attachments/qrcode.MAX_CODES": "codes", "attachments/rtf.MAX_GROUPS": "depth",
-    "attachments/xml.MAX_DEPTH": "depth", "contentlines.MAX_FILES": "embedded", "encoded.MAX_PARAMETERS": "parameters",
+    "attachments/xml.MAX_DEPTH": "depth", "contentlines.MAX_FILES": "embedded", "contentlines.MAX_BYTES": "embedded",
+    "bidi.MAX_RUNS": "disguises", "disguises.MAX_SEARCHED": "disguises", "disguises.MAX_FOUND": "disguises",
+    "escapes.MAX_SEARCHED": "disguises", "escapes.MAX_ROUNDS": "disguises", "encoded.MAX_PARAMETERS": "parameters",
     "encoded.MAX_PIECES": "parameter_pieces", "impersonation.MAX_ADDRESSES": "addresses", "mime.MAX_READINGS": "readings",
     "mime.MAX_SECOND": "second_reading", "mime.MAX_HTML": "html", "mime_reader.MAX_DEPTH": "depth", "mime_reader.MAX_PARTS": "parts",
     "mime_reader.MAX_FIELDS": "header_fields", "mime_reader.MAX_HEADER": "header_bytes", "mime_reader.MAX_FIELD": "field_bytes",
@@ -61,13 +63,14 @@ SILENT = {
     "amounts.MAX_VALUE": "no amount", "mime_reader.MAX_INNER": "ends as mime.ambiguous", "mime_second.MAX_SALVAGED": "parts comes with it",
     "transfer.MAX_PADDED": "ends as mime.ambiguous", "patterns.MAX_SPANS": "counts, not reading", "patterns.MAX_PATTERN": "an operator's error",
     "dictionaries.MAX_PHRASES": "an operator's error", "dictionaries.MAX_PHRASE": "an operator's error",
+    "bidi.MAX_LEVELS": "deeper marks change nothing on a screen either",
     "attachments/gate.MAX_LITERALS": "beyond it YARA looks at everything",
 }  # fmt: skip
 """Bounds that stop no reading, or whose end has another finding."""
 
 OPEN = {
-    "mime.MAX_QUOTED", "contentlines.MAX_BYTES", "attachments/plain.MAX_ESCAPED", "attachments/cms.MAX_PIECES", "attachments/cms.MAX_NESTING",
-    "attachments/pdfnotes.MAX_NOTES", "attachments/pdfnotes.MAX_LOOKED", "attachments/pdfnotes.MAX_NOTE", "disguises.MAX_SEARCHED", "disguises.MAX_FOUND",
+    "mime.MAX_QUOTED", "attachments/plain.MAX_ESCAPED", "attachments/cms.MAX_PIECES", "attachments/cms.MAX_NESTING",
+    "attachments/pdfnotes.MAX_NOTES", "attachments/pdfnotes.MAX_LOOKED", "attachments/pdfnotes.MAX_NOTE",
 }  # fmt: skip
 """Bounds of second readings of a text, which is read in any case as it stands; no finding names them yet."""
 

@@ -162,4 +162,4 @@ async def test_ordinary_mail_raises_nothing(text: str, direction: Direction) -> 
 
 
 def test_plain_sentences_are_left_alone() -> None:
-    assert not put_together("请确认交期，谢谢。Please confirm by 2026-11-30, qty 1,200.\r\n".encode() * 50)
+    assert not put_together("请确认交期，谢谢。Please confirm by 2026-11-30, qty 1,200.\r\n".encode() * 50).text
