@@ -8,10 +8,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from gateway.smtp import replies as say
-from gateway.smtp.addresses import AddressError, ParameterError, path
+from gateway.smtp.addresses import Mailbox
+from gateway.smtp.incoming import Incoming, Offer, read_mail, read_rcpt
 from gateway.smtp.login import Credentials, Exchange
-from gateway.smtp.parameters import Capabilities, MailParameters, NotOfferedError, mail_parameters, rcpt_parameters
-from gateway.smtp.proxy import XCLIENT_NAMES, XFORWARD_NAMES, address, attributes
+from gateway.smtp.naming import Naming
+from gateway.smtp.parameters import Capabilities
+from gateway.smtp.proxy import XCLIENT_NAMES, XFORWARD_NAMES
 from gateway.smtp.reading import Bad
 from gateway.smtp.reply import Reply
 from gateway.smtp.terms import (
@@ -31,7 +33,7 @@ from gateway.smtp.terms import (
     Terms,
     Then,
 )
-from scanners.message import Direction, Envelope, Recipient
+from scanners.message import Direction, Envelope
 
 
 class Session:
@@ -45,20 +47,13 @@ class Session:
         self._capabilities = capabilities
         self._offered = Capabilities(smtputf8=False, dsn=False)
         self._extended = False
-        self._speaker = peer
+        self._naming = Naming(terms.access, peer)
         self._helo = ""
-        self._named_helo = ""
-        self._forwarded: dict[str, str | None] = {}
         self._exchange: Exchange | None = None
         self._tries = 0
-        self._sender = ""
-        self._mail = MailParameters()
-        self._recipients: list[Recipient] = []
-        self._named: set[tuple[str, str]] = set()
-        self._refused = 0
+        self._incoming = Incoming()
         self.id = session_id
         self.peer = peer
-        self.connected_client = terms.access.own_client(peer)
         self.phase = Phase.FRESH
         self.errors = 0
         self._idle = 0
@@ -70,8 +65,13 @@ class Session:
 
     @property
     def client(self) -> str | None:
-        """The named client: what XFORWARD says for this message, else what PROXY or XCLIENT said, else the peer."""
-        return self._forwarded.get("ADDR", self.connected_client)
+        """The named client: of this message, else of the connection."""
+        return self._naming.client
+
+    @property
+    def connected_client(self) -> str | None:
+        """The client that the connection is for: it is counted, and XFORWARD does not change it."""
+        return self._naming.connected
 
     @property
     def limit(self) -> int:
@@ -99,7 +99,8 @@ class Session:
 
     def envelope(self, message_id: str, received_at: datetime) -> Envelope:
         """What SMTP said about the message whose DATA was accepted."""
-        mail = self._mail
+        incoming = self._incoming
+        mail = incoming.mail
         return Envelope(
             id=message_id,
             session=self.id,
@@ -108,11 +109,11 @@ class Session:
             received_at=received_at,
             client=self.client,
             hop=self.peer,
-            helo=self._forwarded.get("HELO") or self._named_helo or self._helo,
+            helo=self._naming.forwarded_helo or self._helo,
             tls=self.tls,
             user=self.user,
-            sender=self._sender,
-            recipients=tuple(self._recipients),
+            sender=incoming.sender,
+            recipients=tuple(incoming.recipients),
             body=mail.body,
             smtputf8=mail.smtputf8,
             ret=mail.ret,
@@ -134,16 +135,12 @@ class Session:
     def secured(self, protocol: str) -> None:
         """TLS is up (``TLSv1.3``): everything said in clear is forgotten (RFC 3207 4.2)."""
         self.tls = protocol
-        self.connected_client = self._terms.access.own_client(self._speaker)
-        self._named_helo = ""
+        self._naming.secured()
         self._restart()
 
     def proxied(self, source: str | None) -> None:
         """A trusted hop's PROXY header; None when it names nobody."""
-        if source is not None:
-            # From now on it is the source that speaks: it gets no trust from the proxy it came through.
-            self._speaker = source
-            self.connected_client = self._terms.access.own_client(source)
+        self._naming.proxied(source)
 
     def authenticated(self, login: str | None) -> Step:
         """The credentials were right (the login), or wrong (None)."""
@@ -189,7 +186,7 @@ class Session:
         if self.phase is Phase.FRESH:
             return say.HELLO_FIRST
         if verb == "DATA" and self.phase is Phase.MAIL:
-            return say.NONE_ACCEPTED if self._refused else say.RCPT_FIRST
+            return say.NONE_ACCEPTED if self._incoming.refused else say.RCPT_FIRST
         return say.MAIL_FIRST if verb in ("RCPT", "DATA") else say.IN_MESSAGE
 
     def _counted(self, step: Step) -> Step:
@@ -201,12 +198,8 @@ class Session:
 
     def _reset(self) -> None:
         """End the message, if one is under way."""
-        self._mail = MailParameters()
-        self._sender = ""
-        self._recipients = []
-        self._named = set()
-        self._refused = 0
-        self._forwarded = {}
+        self._incoming = Incoming()
+        self._naming.message_ended()
         self._gate.reserve(0)
         if self.phase in (Phase.MAIL, Phase.RCPT):
             self.phase = Phase.READY
@@ -245,7 +238,7 @@ class Session:
             lines.append("STARTTLS")
         if terms.auth and self.tls and not self.user:
             lines.append("AUTH PLAIN LOGIN")
-        if terms.xclient and self._speaker in terms.access.trusted:
+        if terms.xclient and self._naming.trusted:
             lines += ["XCLIENT " + " ".join(XCLIENT_NAMES), "XFORWARD " + " ".join(XFORWARD_NAMES)]
         return Step(Reply(250, "", terms.hostname), lines=tuple(lines))
 
@@ -290,36 +283,22 @@ class Session:
         return Step(answer)
 
     def on_xclient(self, argument: str) -> Step:
-        """XCLIENT: the hop says who the client is; the session starts anew (Postfix XCLIENT_README)."""
-        found = self._attributes(argument, XCLIENT_NAMES)
-        if isinstance(found, Reply):
-            return Step(found)
+        """XCLIENT: the hop says who the client is; the session starts anew."""
+        login = self._naming.renamed(argument)
+        if isinstance(login, Reply):
+            return Step(login)
         self._restart()
-        if "ADDR" in found:
-            self.connected_client = found["ADDR"]
-        self._named_helo = found.get("HELO") or self._named_helo
         if self._terms.auth:
-            self.user = found.get("LOGIN") or ""
+            self.user = login
         return Step(self.greeting().reply, Then.RENAMED)
 
     def on_xforward(self, argument: str) -> Step:
-        """XFORWARD: the hop says who sent the next message (Postfix XFORWARD_README)."""
-        found = self._attributes(argument, XFORWARD_NAMES)
-        if isinstance(found, Reply):
-            return Step(found)
-        self._forwarded |= found
-        return Step(say.OK)
+        """XFORWARD: the hop says who sent the next message."""
+        return Step(self._naming.forwarded(argument))
 
-    def _attributes(self, argument: str, names: tuple[str, ...]) -> dict[str, str | None] | Reply:
-        if self._speaker not in self._terms.access.trusted:
-            return say.NOT_TRUSTED
-        try:
-            found = attributes(argument, names)
-            if "ADDR" in found:
-                found["ADDR"] = address(found["ADDR"])
-        except ParameterError as error:
-            return Reply(501, "5.5.4", str(error))
-        return found
+    @property
+    def _offer(self) -> Offer:
+        return Offer(self._offered, self._extended, self._terms.auth)
 
     def on_mail(self, argument: str) -> Step:
         """MAIL FROM (RFC 5321 4.1.1.2)."""
@@ -329,49 +308,36 @@ class Session:
         refusal = terms.access.sender(self.client)
         if refusal is not None:
             return Step(refusal)
-        if argument[:5].upper() != "FROM:":
-            return Step(say.SYNTAX)
-        try:
-            sender, rest = path(argument[5:].lstrip(" "), utf8=True, sender=True)
-            if rest and not self._extended:
-                return Step(say.NOT_OFFERED_PARAMETER)
-            mail = mail_parameters(rest, self._offered, auth=terms.auth)
-        except (AddressError, ParameterError, NotOfferedError) as error:
-            return Step(_malformed(error, "5.1.7"))
-        if not mail.smtputf8 and not str(sender).isascii():
-            return Step(say.NEEDS_UTF8)
+        read = read_mail(argument, self._offer)
+        if isinstance(read, Reply):
+            return Step(read)
+        sender, mail = read
         if mail.size > self.limit:
             return Step(say.TOO_BIG)
         if not self._gate.may_send(self.client):
             return Step(say.TOO_MANY_MESSAGES)
         if not self._gate.reserve(mail.size or min(terms.reserve_bytes, self.limit)):
             return Step(say.NO_MEMORY)
-        self._sender, self._mail, self.phase = str(sender), mail, Phase.MAIL
+        self._incoming, self.phase = Incoming(sender, mail), Phase.MAIL
         return Step(say.SENDER_OK)
 
     def on_rcpt(self, argument: str) -> Step:
         """RCPT TO (RFC 5321 4.1.1.3)."""
-        if argument[:3].upper() != "TO:":
-            return Step(say.SYNTAX)
-        try:
-            box, rest = path(argument[3:].lstrip(" "), utf8=self._mail.smtputf8, sender=False)
-            parameters = rcpt_parameters(rest, self._offered)
-        except (AddressError, ParameterError, NotOfferedError) as error:
-            self._refused += 1
-            return Step(_malformed(error, "5.1.3"))
-        if rest and not self._extended:
-            return Step(say.NOT_OFFERED_PARAMETER)
+        incoming = self._incoming
+        read = read_rcpt(argument, self._offer, utf8=incoming.mail.smtputf8)
+        if isinstance(read, Reply):
+            incoming.refused += 1
+            return Step(read)
+        box, parameters = read
         target = self._terms.access.recipient(box)
-        if not isinstance(target, Reply) and (target.local, target.key) in self._named:
-            # Named twice it is one recipient: for the next hop, for custody and for rules that count.
+        if isinstance(target, Mailbox) and incoming.has(target):
             return Step(say.RECIPIENT_OK)
-        if len(self._recipients) >= self._terms.recipients:
+        if len(incoming.recipients) >= self._terms.recipients:
             return Step(say.TOO_MANY_RECIPIENTS)
         if isinstance(target, Reply):
-            self._refused += 1
+            incoming.refused += 1
             return Step(target)
-        self._named.add((target.local, target.key))
-        self._recipients.append(Recipient(str(target), parameters.notify, parameters.orcpt))
+        incoming.add(target, parameters)
         self.phase = Phase.RCPT
         return Step(say.RECIPIENT_OK)
 
@@ -429,13 +395,3 @@ _VERBS: dict[str, Callable[[Session, str], Step]] = {
 def _is_helo(argument: str) -> bool:
     """A name or literal of printable ASCII in one word: what it says is judged elsewhere, what it can break is refused here."""
     return 0 < len(argument) <= MAX_HELO and argument.isascii() and argument.isprintable() and " " not in argument
-
-
-def _malformed(error: Exception, enhanced: str) -> Reply:
-    if isinstance(error, NotOfferedError):
-        return say.NOT_OFFERED_PARAMETER
-    if isinstance(error, ParameterError):
-        return Reply(501, "5.5.4", str(error))
-    if isinstance(error, AddressError) and error.utf8:
-        return say.NEEDS_UTF8
-    return Reply(501, enhanced, str(error))
