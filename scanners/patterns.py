@@ -134,7 +134,7 @@ class _Scratches:
     database: Any
     held: threading.local = field(default_factory=threading.local)
 
-    def scan(self, data: bytes, hit: Callable[[int, int, int, int, object], None]) -> None:
+    def scan(self, data: "bytes | memoryview", hit: Callable[[int, int, int, int, object], None]) -> None:
         """Call ``hit`` for every match."""
         space = getattr(self.held, "space", None)
         if space is None:
@@ -155,7 +155,7 @@ class Marks:
         self._scratches: _Scratches | None = None
         self._ready = False
 
-    def any_in(self, data: bytes) -> bool:
+    def any_in(self, data: "bytes | memoryview") -> bool:
         """Is one of them there?"""
         if len(data) >= MIN_MARKED:
             if not self._ready:
@@ -164,6 +164,7 @@ class Marks:
                 found: list[int] = []
                 self._scratches.scan(data, lambda index, _start, _end, _flags, _context: found.append(index))
                 return bool(found)
+        data = bytes(data)
         return any(mark in data for mark in self._marks)
 
     def _prepare(self) -> None:
@@ -172,6 +173,29 @@ class Marks:
         database = _database((pattern,), prefilter=True, utf8=False)
         self._scratches = None if database is None else _Scratches(database)
         self._ready = True
+
+
+class Signs:
+    """Which of a few byte patterns occur, in one pass over the bytes. Made ready at the first use; safe to use from several threads."""
+
+    __slots__ = ("_patterns", "_ready", "_scratches")
+
+    def __init__(self, *patterns: bytes) -> None:
+        self._patterns = patterns
+        self._scratches: _Scratches | None = None
+        self._ready = False
+
+    def present(self, data: "bytes | memoryview") -> list[int] | None:
+        """Indices of those that occur, in no order; None where hyperscan is missing: look by other means."""
+        if not self._ready:  # two threads may do this at once: either outcome serves
+            database = _database(self._patterns, prefilter=True, utf8=False)
+            self._scratches = None if database is None else _Scratches(database)
+            self._ready = True
+        if self._scratches is None:
+            return None
+        found: list[int] = []
+        self._scratches.scan(data, lambda index, _start, _end, _flags, _context: found.append(index))
+        return found
 
 
 class HyperscanPrefilter:
@@ -212,7 +236,7 @@ def _hyperscan(patterns: Sequence[str]) -> HyperscanPrefilter | None:
     return None if database is None else HyperscanPrefilter(database)
 
 
-def _database(patterns: Sequence[str], *, prefilter: bool, utf8: bool = True) -> Any:
+def _database(patterns: Sequence[str] | Sequence[bytes], *, prefilter: bool, utf8: bool = True) -> Any:
     try:
         import hyperscan
     except ImportError:
@@ -223,7 +247,7 @@ def _database(patterns: Sequence[str], *, prefilter: bool, utf8: bool = True) ->
         flags |= hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_PREFILTER
     try:
         database.compile(
-            expressions=[pattern.encode() for pattern in patterns],
+            expressions=[pattern.encode() if isinstance(pattern, str) else pattern for pattern in patterns],
             ids=list(range(len(patterns))),
             elements=len(patterns),
             flags=[flags] * len(patterns),

@@ -14,6 +14,8 @@ from typing import IO
 
 import re2
 
+from scanners.patterns import Signs
+
 CRLF = b"\r\n"
 END = b"\r\n.\r\n"
 DOT_LINE = re2.compile(rb"\r\n\.")
@@ -26,10 +28,16 @@ MAX_SKIPPED = 65_536
 MAX_LINE = 65_535
 """Octets of a line in DATA. RFC 5321 4.5.3.1.6 says 1,000, and senders that break it exist in numbers, so long lines go on unchanged
 (rewrapping would break signatures); this bound keeps what is buffered without a line end small, and no known sender reaches it."""
-BLOCK = 1_000_000
-"""Octets gathered before they are checked and moved to the spool: what one message may hold in memory while it arrives."""
+BLOCK = 262_144
+"""Octets gathered before they are checked and put away, while they are still in the processor's cache."""
+IN_MEMORY = 8_000_000
+"""Octets of a message kept in memory while it arrives; a larger one waits in the spool. All are reserved in the worker's byte budget either
+way. Writing to a file and reading it back costs more than all checks together, and nearly all mail is smaller."""
 DOTS_ONE_BY_ONE = 64
 """Dot lines looked at singly; a message with more is searched for the terminator directly, which keeps hostile input linear and cheap."""
+ODD_LINE_END, NUL, DOT = range(3)
+_SIGNS = Signs(rb"[^\r]\n|\r[^\n]", rb"\x00", rb"\n\.")
+"""What a usual message has none of before its end, looked for in each piece as it arrives."""
 
 
 class Bad(Enum):
@@ -112,8 +120,8 @@ class DataReader:
     """One message out of a byte stream, dot-unstuffed, with what is wrong with it.
 
     ``limit`` is the greatest size in octets; ``grow(octets)`` asks for more of the worker's byte budget as the message outgrows what
-    was reserved and says whether it may; ``spool`` is where messages over 1 MB wait (an unlinked file: nothing remains of it after a
-    crash, and nothing was acknowledged before it). Memory while reading: one BLOCK.
+    was reserved and says whether it may; ``spool`` is where messages over IN_MEMORY wait (an unlinked file: nothing remains of it after a
+    crash, and nothing was acknowledged before it).
     """
 
     __slots__ = (
@@ -121,12 +129,14 @@ class DataReader:
         "_buffer",
         "_dots",
         "_grow",
+        "_kept",
         "_limit",
-        "_parts",
+        "_odd",
         "_scan",
         "_size",
         "_spool",
         "_spooled",
+        "_undecided",
         "discarded",
     )
 
@@ -138,16 +148,19 @@ class DataReader:
         self._limit = limit
         self._grow = grow
         self._spool = spool
+        self._kept = io.BytesIO()
         self._spooled: IO[bytes] | None = None
-        self._parts: list[bytes] = []
+        self._odd = False
+        self._undecided = False
         self._size = 0
         self._bad: Bad | None = None
         self.discarded = 0
 
     def feed(self, data: bytes) -> bytes | None:
         """Add what arrived; returns what follows the end of the message, or None when the end hasn't come yet."""
+        before = len(self._buffer) - 1
         self._buffer += data
-        end = self._find_end()
+        end = self._find_end() if self._dotted(before) else -1
         if end < 0:
             if len(self._buffer) > BLOCK:
                 self._move_block()
@@ -159,10 +172,10 @@ class DataReader:
 
     def finish(self) -> bytes | Bad:
         """The message as it was sent, dot-unstuffed; or why it is refused. Frees the spool; call it once."""
-        spooled, parts = self._spooled, self._parts
-        self._spooled, self._parts = None, []
+        spooled, self._spooled = self._spooled, None
+        kept, self._kept = self._kept, io.BytesIO()
         if spooled is None:
-            return self._bad or (parts[0] if len(parts) == 1 else b"".join(parts))
+            return self._bad or kept.getvalue()
         with spooled:
             if self._bad:
                 return self._bad
@@ -179,12 +192,24 @@ class DataReader:
             self._spooled.close()
             self._spooled = None
         self._buffer = bytearray()
-        self._parts = []
+        self._kept = io.BytesIO()
+
+    def _dotted(self, start: int) -> bool:
+        """Look at what arrived behind ``start``: may the end be in it, or in what waits to be decided? One pass also notes the rest."""
+        with memoryview(self._buffer) as whole, whole[start:] as fresh:
+            signs = _SIGNS.present(fresh)
+        if signs is None or NUL in signs or ODD_LINE_END in signs:
+            self._odd = True
+        if signs is None or DOT in signs or self._undecided:
+            return True
+        self._scan = max(0, len(self._buffer) - 2)
+        return False
 
     def _find_end(self) -> int:
         """Index of CRLF.CRLF, or -1. One pass looks for dot lines (rare) and tells the terminator from stuffed dots."""
         buffer = self._buffer
         at = self._scan
+        self._undecided = False
         while self._dots < DOTS_ONE_BY_ONE:
             dot_line = DOT_LINE.search(buffer, at)
             if dot_line is None:
@@ -195,12 +220,12 @@ class DataReader:
             if following == CRLF:
                 return at
             if CRLF.startswith(following):
-                self._scan = at
+                self._scan, self._undecided = at, True
                 return -1
             self._dots += 1
             at += 3
         found = buffer.find(END, at)
-        self._scan = max(at, len(buffer) - 4)
+        self._scan, self._undecided = max(at, len(buffer) - 4), True
         return found
 
     def _move_block(self) -> None:
@@ -229,9 +254,11 @@ class DataReader:
             self._fail(self._bad)
             self.discarded += size
             return
-        content = bytes(block.replace(b"\r\n.", CRLF)[2:]) if self._dots else bytes(memoryview(block)[2:])
-        self._size += len(content)
-        self._keep(content)
+        if self._dots:
+            block = block.replace(b"\r\n.", CRLF)
+        self._size += len(block) - 2
+        with memoryview(block) as whole, whole[2:] as content:
+            self._keep(content)
 
     def _fault(self, block: bytearray, size: int) -> Bad | None:
         total = self._size + size
@@ -239,30 +266,29 @@ class DataReader:
             return Bad.TOO_BIG
         if not self._grow(total):
             return Bad.NO_MEMORY
-        if not _whole_line_ends(block):
+        if self._odd and not _whole_line_ends(block):
             return Bad.BARE_CR if block.count(b"\n") == block.count(CRLF) else Bad.BARE_LF
-        if b"\0" in block:
+        if self._odd and b"\0" in block:
             return Bad.NUL
         return Bad.LONG_LINE if size > MAX_LINE and _long_line(block) else None
 
-    def _keep(self, content: bytes) -> None:
-        if self._spooled is None and self._size <= BLOCK:
-            self._parts.append(content)
+    def _keep(self, content: memoryview) -> None:
+        if self._spooled is None and self._size <= IN_MEMORY:
+            self._kept.write(content)
             return
         try:
             if self._spooled is None:
                 # A crash here leaves nothing: the file has no name, and no 250 has been said.
                 self._spooled = TemporaryFile(dir=self._spool)  # noqa: SIM115  lives until finish() or close()
-                for part in self._parts:
-                    self._spooled.write(part)
-                self._parts = []
+                self._spooled.write(self._kept.getbuffer())
+                self._kept = io.BytesIO()
             self._spooled.write(content)
         except OSError:
             self._fail(Bad.NO_SPOOL)
 
     def _fail(self, bad: Bad) -> None:
         self._bad = self._bad or bad
-        self._parts = []
+        self._kept = io.BytesIO()
         if self._spooled is not None:
             self._spooled.close()
             self._spooled = None

@@ -62,11 +62,12 @@ def test_any_cut_gives_the_models_message(
 def test_any_cut_through_blocks_and_spool(
     tmp_path_factory: pytest.TempPathFactory, atoms: list[bytes], sizes: list[int]
 ) -> None:
-    """The same with blocks of 16 octets, so that every message goes through the spool."""
+    """The same with blocks of 16 octets and the spool from 32 octets."""
     data = b"".join(atoms) + b"\r\n.\r\nNOOP"
     patch = pytest.MonkeyPatch()
     with patch.context() as small:
         small.setattr(reading, "BLOCK", 16)
+        small.setattr(reading, "IN_MEMORY", 32)
         small.setattr(reading, "DOTS_ONE_BY_ONE", 3)
         got, rest = read(cut(data, sizes), tmp_path_factory.getbasetemp())
     want, after = model(data)
@@ -113,7 +114,7 @@ def test_what_is_refused(tmp_path: Path, octets: bytes, bad: Bad | None) -> None
 def test_too_big_is_read_to_its_end_and_counted(tmp_path: Path) -> None:
     reader = DataReader(1_000_000, tmp_path, lambda _: True)
     for _ in range(40):
-        assert reader.feed(b"0123456789abcdef" * 4096 + b"\r\n" * 4096) is None
+        assert reader.feed(b"0123456789abcdef" * 4000 + b"\r\n" * 4096) is None
     assert reader.discarded > 1_000_000
     assert reader.feed(b"\r\n.\r\n") == b""
     assert reader.finish() is Bad.TOO_BIG
@@ -130,7 +131,7 @@ def test_no_memory_left(tmp_path: Path) -> None:
 
 def test_a_spool_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     reader = DataReader(10**9, tmp_path / "missing", lambda _: True)
-    assert reader.feed(b"text\r\n" * 300_000) is None
+    assert reader.feed(b"text\r\n" * 1_500_000) is None
     assert reader.feed(b".\r\n") == b""
     assert reader.finish() is Bad.NO_SPOOL
 
