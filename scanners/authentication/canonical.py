@@ -7,8 +7,12 @@ and a body is hashed once per canonicalisation however many signatures there are
 import hashlib
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from scanners.patterns import Marks
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as HASH
 
 FIELD_END = re.compile(rb"\r\n(?![ \t])")
 """The end of a field: a CRLF that no folding follows. A fixed-length pattern, so linear."""
@@ -34,6 +38,9 @@ BLANKS = b" \t"
 UNRELAXED = Marks(b"  ", b"\t", b" \r\n")
 """A body without these is its own relaxed form, once it ends in CRLF."""
 
+BLOCK = 32_768
+"""Octets of a body that are relaxed together if one line of them has to be; what stands between such blocks is hashed as it is."""
+
 
 class Prepared:
     """Header fields and body of one message. Mutable only in its caches; lives for one message.
@@ -42,12 +49,13 @@ class Prepared:
     CRLF. ``index`` maps a lower-case name to positions, top first. ``junk`` counts lines that are no field.
     """
 
-    __slots__ = ("_body_hashes", "_relaxed", "body", "headers", "index", "junk")
+    __slots__ = ("_body_hashes", "_raw", "_relaxed", "_start", "body", "headers", "index", "junk")
 
     def __init__(self, raw: bytes, header_length: int) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
         self.index: dict[bytes, list[int]] = {}
         self.junk = 0
+        self._raw, self._start = raw, header_length
         self.body = memoryview(raw)[header_length:]
         self._relaxed: dict[int, bytes] = {}
         self._body_hashes: dict[bool, bytes] = {}
@@ -99,7 +107,7 @@ class Prepared:
         """SHA-256 of the whole canonical body; computed once."""
         digest = self._body_hashes.get(relaxed)
         if digest is None:
-            digest = self._body_hashes[relaxed] = hash_body(bytes(self.body), relaxed)
+            digest = self._body_hashes[relaxed] = hash_body(self._raw, relaxed, self._start)
         return digest
 
 
@@ -117,25 +125,62 @@ def squeeze(text: bytes) -> bytes:
     return text
 
 
-def hash_body(body: bytes, relaxed: bool) -> bytes:
-    """SHA-256 of the canonical body (RFC 6376 3.4.3, 3.4.4)."""
-    if relaxed:
-        if body and not body.endswith(b"\r\n"):
-            body += b"\r\n"
-        if UNRELAXED.any_in(body):
-            body = squeeze(body).replace(b" \r\n", b"\r\n")
-    end, rest = _strip_empty_lines(body)
-    digest = hashlib.sha256(memoryview(body)[:end])
+def hash_body(data: bytes, relaxed: bool, start: int = 0) -> bytes:
+    """SHA-256 of the canonical form of ``data[start:]`` (RFC 6376 3.4.3, 3.4.4), without a copy of what is its own canonical form."""
+    digest = hashlib.sha256()
+    if relaxed and len(data) - start > BLOCK:
+        # What is left then is the last line with anything in it, and the empty ones behind it.
+        start = _hash_lines(digest, data, start)
+    left = relaxed_lines(data[start:]) if relaxed else memoryview(data)[start:]
+    end, rest = _strip_empty_lines(left)
+    digest.update(memoryview(left)[:end])
     digest.update(rest)
     if not relaxed or end or rest:
         digest.update(b"\r\n")
     return digest.digest()
 
 
-def _strip_empty_lines(body: bytes) -> tuple[int, bytes]:
+def relaxed_lines(lines: bytes) -> bytes:
+    """Whole lines in relaxed form, ended by CRLF; empty ones at the end are kept."""
+    if lines and not lines.endswith(b"\r\n"):
+        lines += b"\r\n"
+    return squeeze(lines).replace(b" \r\n", b"\r\n") if UNRELAXED.any_in(lines) else lines
+
+
+def _hash_lines(digest: "HASH", data: bytes, at: int) -> int:
+    """Hash the lines from ``at`` up to the last one that isn't blank; returns where that one begins. Block by block, since
+    most of a large body is base64, which is relaxed as it stands."""
+    view, hashed = memoryview(data), at
+    last = data.rfind(b"\r\n", at, _end(view, b" \t\r\n", at))
+    while at <= last:
+        cut = data.rfind(b"\r\n", at, min(at + BLOCK, last + 2))
+        if cut < 0:  # a line longer than a block
+            cut = data.find(b"\r\n", at)
+        block = view[at : cut + 2]
+        if UNRELAXED.any_in(block):
+            digest.update(view[hashed:at])
+            digest.update(relaxed_lines(bytes(block)))
+            hashed = cut + 2
+        at = cut + 2
+    digest.update(view[hashed:at])
+    return at
+
+
+def _end(data: memoryview, of: bytes, start: int = 0) -> int:
+    """Where ``data[start:]`` ends without the octets ``of`` it ends in; looked for in growing pieces, since there are few as a rule."""
+    size = 64
+    while True:
+        begin = max(start, len(data) - size)
+        kept = len(bytes(data[begin:]).rstrip(of))
+        if kept or begin == start:
+            return begin + kept
+        size *= 8
+
+
+def _strip_empty_lines(body: "bytes | memoryview") -> tuple[int, bytes]:
     """Where the text ends, and what of the trailing line ends isn't CRLF and so stays."""
-    end = len(body.rstrip(b"\r\n"))
-    tail = body[end:]
+    end = _end(memoryview(body), b"\r\n")
+    tail = bytes(body[end:])
     if len(tail) <= 2:
         return (end, b"") if tail == b"\r\n" or not tail else (end, tail)
     marked = tail.replace(b"\r\n", b"\0").rstrip(b"\0")  # the tail holds only CR and LF: NUL can mark the pairs

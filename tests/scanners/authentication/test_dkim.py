@@ -238,6 +238,18 @@ def test_bodies_as_dkimpy_makes_them(body: str) -> None:
 
 
 @settings(max_examples=300)
+@given(lines, st.integers(0, 9))
+def test_bodies_in_blocks_as_in_one(body: str, before: int) -> None:
+    """Blocks of four octets: every line is longer than one, or ends one."""
+    octets = b"x" * before + body.encode()
+    patch = pytest.MonkeyPatch()
+    with patch.context() as small:
+        small.setattr(canonical, "BLOCK", 4)
+        found = canonical.hash_body(octets, relaxed=True, start=before)
+    assert found == digest(Relaxed.canonicalize_body(octets[before:]))
+
+
+@settings(max_examples=300)
 @given(blanks)
 def test_simple_bodies_with_stray_line_ends(body: bytes) -> None:
     assert canonical.hash_body(body, relaxed=False) == digest(Simple.canonicalize_body(body))
