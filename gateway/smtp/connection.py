@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -14,13 +14,11 @@ from gateway.smtp.handshake import upgraded
 from gateway.smtp.limits import client_key
 from gateway.smtp.proxy import ProxyError, canonical, parse_proxy
 from gateway.smtp.reading import Bad, DataReader, LineReader
+from gateway.smtp.reception import Reception
 from gateway.smtp.session import Session
 from gateway.smtp.terms import Step, Then
 from gateway.smtp.users import BusyError, UsersError
 from scanners.message import Envelope
-
-if TYPE_CHECKING:
-    from gateway.smtp.server import Server
 
 PROXY_S = 5.0
 """Wait for the PROXY header: the hop sends it at once or isn't one."""
@@ -52,16 +50,16 @@ class Connection(SMTP):
     inspects every method of itself for each connection (84 us) and clears limits that all connections share.
     """
 
-    def __init__(self, server: "Server") -> None:
-        self._server = server
-        self._parts = server.parts
-        self._loop = server.loop
+    def __init__(self, reception: Reception) -> None:
+        self._reception = reception
+        self._parts = reception.parts
+        self._loop = reception.loop
         self._lines = LineReader()
         self._data: DataReader | None = None
         self._mode = Mode.CLOSED
         self._out: list[bytes] = []
-        self._gate = ClientGate(server.parts)
-        self._since = self._heard = server.parts.clock()
+        self._gate = ClientGate(reception.parts)
+        self._since = self._heard = reception.parts.clock()
         self._held_back = self._write_paused = self._eof = self._delivering = self._stopping = self._served = (
             self._had_last
         ) = False
@@ -71,7 +69,7 @@ class Connection(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client, or a hop, is there."""
         self._transport = cast("asyncio.Transport", transport)
-        server = self._server
+        reception = self._reception
         peername = transport.get_extra_info("peername")
         if not peername:
             self._transport.abort()
@@ -80,18 +78,18 @@ class Connection(SMTP):
             peer = canonical(peername[0])
         except ValueError:
             peer = peername[0]
-        self._talk = Session(server.terms, self._gate, server.parts.ids(), peer, server.parts.capabilities)
-        self._stopping = server.stopping  # accepted in the turn of the loop in which we were told to stop
-        refusal = server.opened(self)
+        self._talk = Session(reception.terms, self._gate, reception.parts.ids(), peer, reception.parts.capabilities)
+        self._stopping = reception.stopping  # accepted in the turn of the loop in which we were told to stop
+        refusal = reception.opened(self)
         if refusal is not None:
             self._say(Step(refusal, Then.CLOSE))
-        elif not server.listener.proxy_protocol:
+        elif not reception.listener.proxy_protocol:
             self._begin()
-        elif peer in server.terms.access.trusted:
+        elif peer in reception.terms.access.trusted:
             self._mode = Mode.PROXY
         else:
-            server.parts.log.warning("connection refused: not a trusted hop (listener %s)", server.listener.name)
-            server.parts.watch.refused(server.listener.name, peer, say.CLOSED)
+            reception.parts.log.warning("connection refused: not a trusted hop (listener %s)", reception.listener.name)
+            reception.parts.watch.refused(reception.listener.name, peer, say.CLOSED)
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -128,7 +126,7 @@ class Connection(SMTP):
         if not self._delivering:
             self._gate.release()
         self._gate.leave()
-        self._server.closed(self)
+        self._reception.closed(self)
 
     def pause_writing(self) -> None:
         """The client doesn't take its replies: no more of its commands are read until it does."""
@@ -158,7 +156,7 @@ class Connection(SMTP):
         elif mode is Mode.CLOSED:
             if now - self._since > CLOSING_S:
                 self._transport.abort()
-        elif self._delivering and now - self._since > self._server.reply_budget_s + ANSWER_MARGIN_S:
+        elif self._delivering and now - self._since > self._reception.reply_budget_s + ANSWER_MARGIN_S:
             # The work goes on; its answer is kept for when the client comes again.
             self._say(Step(say.FAILED, Then.CLOSE))
 
@@ -190,7 +188,7 @@ class Connection(SMTP):
         refusal = self._gate.count(self._talk.connected_client)
         if refusal is not None:
             self._say(Step(refusal, Then.CLOSE))
-        elif self._server.implicit_tls:
+        elif self._reception.implicit_tls:
             # Not at once: uvloop starts reading just after connection_made, which would undo the pause in _start_tls.
             self._mode = Mode.BUSY
             self._loop.call_soon(self._start_implicit_tls)
@@ -209,8 +207,8 @@ class Connection(SMTP):
         try:
             header = parse_proxy(self._lines.peek())
         except ProxyError as error:
-            self._parts.log.warning("connection closed: %s (listener %s)", error, self._server.listener.name)
-            self._parts.watch.refused(self._server.listener.name, self._talk.peer, say.CLOSED)
+            self._parts.log.warning("connection closed: %s (listener %s)", error, self._reception.listener.name)
+            self._parts.watch.refused(self._reception.listener.name, self._talk.peer, say.CLOSED)
             self._transport.abort()
             return
         if header is not None:
@@ -237,7 +235,7 @@ class Connection(SMTP):
     def _told(self, step: Step) -> None:
         """A step that no message's events tell of: a refusal is counted here."""
         if step.reply.code >= 400:
-            self._server.refused(self._talk.id, self._talk.client or self._talk.peer, step.reply)
+            self._reception.refused(self._talk.id, self._talk.client or self._talk.peer, step.reply)
         self._step(step)
 
     def _step(self, step: Step) -> None:
@@ -249,11 +247,11 @@ class Connection(SMTP):
             refusal = self._gate.count(self._talk.connected_client)
             if refusal is not None:
                 step, then = Step(refusal, Then.CLOSE), Then.CLOSE
-                self._server.refused(self._talk.id, self._talk.client or self._talk.peer, refusal)
+                self._reception.refused(self._talk.id, self._talk.client or self._talk.peer, refusal)
         self._out.append(say.wire(step.reply, step.lines))
         if then is Then.READ_DATA:
             self._mode = Mode.DATA
-            self._data = DataReader(self._talk.limit, self._server.spool, self._gate.grow)
+            self._data = DataReader(self._talk.limit, self._reception.spool, self._gate.grow)
         elif then is Then.START_TLS:
             self._start_tls(greet=False)
         elif then is Then.CLOSE:
@@ -301,16 +299,16 @@ class Connection(SMTP):
 
     async def _deliver(self, envelope: Envelope, raw: bytes) -> None:
         """The message's way. Nothing that happens to the connection stops it once it is here."""
-        server = self._server
-        kept = server.parts.answered.find(envelope, raw)
+        reception = self._reception
+        kept = reception.parts.answered.find(envelope, raw)
         if kept is None:
-            reply = await server.receive(envelope, raw)
+            reply = await reception.receive(envelope, raw)
         else:
             reply = kept.reply
-            await server.parts.watch.duplicate(envelope, raw, kept)
+            await reception.parts.watch.duplicate(envelope, raw, kept)
         self._delivering = False
         if self._mode is not Mode.BUSY or self._transport.is_closing():
-            server.parts.answered.keep(envelope, raw, reply)
+            reception.parts.answered.keep(envelope, raw, reply)
             self._gate.release()
             return
         self._resume(self._talk.finished(reply), answered=True)
@@ -321,7 +319,7 @@ class Connection(SMTP):
         """Do it beside the connection; commands that come meanwhile wait."""
         self._mode = Mode.BUSY
         self._flush()
-        self._server.spawn(work)
+        self._reception.spawn(work)
 
     def _resume(self, step: Step, *, answered: bool = False) -> None:
         """What was waited for is there. ``answered``: it is a message's answer, which its events tell of."""
@@ -355,8 +353,10 @@ class Connection(SMTP):
         if login is None and self._talk.connected_client is not None:
             self._parts.limits.clients.authentication_failed(client_key(self._talk.connected_client))
         if login is not None:
-            server = self._server
-            server.parts.watch.login(server.listener.name, self._talk.id, self._talk.client or self._talk.peer, login)
+            reception = self._reception
+            reception.parts.watch.login(
+                reception.listener.name, self._talk.id, self._talk.client or self._talk.peer, login
+            )
         self._resume(self._talk.authenticated(login))
 
     def _start_implicit_tls(self) -> None:
@@ -371,9 +371,9 @@ class Connection(SMTP):
         self._work(self._secure(greet=greet, early=early))
 
     async def _secure(self, *, greet: bool, early: bytes) -> None:
-        assert self._server.tls is not None, "TLS is offered only with a certificate"
+        assert self._reception.tls is not None, "TLS is offered only with a certificate"
         try:
-            secure = await upgraded(self._loop, self._transport, self, self._server.tls, early)
+            secure = await upgraded(self._loop, self._transport, self, self._reception.tls, early)
         except (OSError, TimeoutError) as error:
             self._parts.log.info("TLS handshake failed: %s (session %s)", type(error).__name__, self._talk.id)
             self._transport.abort()

@@ -175,7 +175,7 @@ def server(
 
 def connect(server: Server, peer: str) -> tuple[Connection, Transport]:
     """One more client."""
-    connection, transport = Connection(server), Transport(peer)
+    connection, transport = Connection(server.reception), Transport(peer)
     connection.connection_made(transport)
     return connection, transport
 
@@ -185,7 +185,7 @@ async def rig(config: Config, listener: Listener, peer: str, **more: object) -> 
     receiver = cast("Receiver", more.pop("receiver", None)) or Receiver()
     clock = cast("Clock", more.pop("clock", None)) or Clock()
     made = server(config, listener, receiver, clock, **more)  # type: ignore[arg-type]
-    Path(made.spool).mkdir(parents=True, exist_ok=True)
+    Path(made.reception.spool).mkdir(parents=True, exist_ok=True)
     connection, transport = connect(made, peer)
     result = Rig(made, receiver, clock, connection, transport)
     await result.settle()

@@ -173,8 +173,8 @@ def test_clear_text_behind_starttls_is_never_taken(factory: Loop, tmp_path: Path
             assert (await client.ask(b"STARTTLS\r\n")).startswith(b"220")
             client.close()
             await until(lambda: server.parts.limits.open == 0)
-            assert not server._connections
-            assert not server._tasks
+            assert not server.reception.guests
+            assert not server.reception.tasks
 
     run(factory, work())
 
@@ -324,7 +324,7 @@ def test_stop(factory: Loop, tmp_path: Path) -> None:
             receiver.gate.clear()
             receiver.messages.clear()
             stopping = asyncio.create_task(server.stop(5, parting_s=1.0))
-            await until(lambda: server.stopping)
+            await until(lambda: server.reception.stopping)
             server.parts.clock.seconds += PARTING_QUIET_S  # type: ignore[attr-defined]
             assert (await idle.answer()).startswith(b"421 4.3.2")
             for client in (busy, other):
@@ -381,7 +381,7 @@ def test_pipelining_without_end_is_held_back(factory: Loop, tmp_path: Path) -> N
             client.writer.write(b"text\r\n.\r\n")
             await until(lambda: receiver.messages)
             client.writer.write(b"MAIL FROM:<%s@s.example>\r\nRSET\r\n" % (b"x" * 60) * 40_000)
-            (connection,) = server._connections
+            (connection,) = server.reception.guests
             await until(lambda: connection._held_back)
             await asyncio.sleep(0.1)
             assert len(connection._lines) < 1_000_000
@@ -459,6 +459,6 @@ async def test_a_fault_is_logged_without_the_mail(tmp_path: Path, caplog: pytest
     for command in (b"MAIL FROM:<planted@s.example>\r\n", b"RCPT TO:<b@corp.test>\r\n", b"DATA\r\n"):
         await rig.send(command)
     assert b"451 4.3.0" in await rig.send(b"text\r\n.\r\n")
-    assert server.stats.failed == 1
+    assert server.reception.stats.failed == 1
     assert "RuntimeError" in caplog.text
     assert "planted" not in caplog.text
