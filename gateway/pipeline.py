@@ -28,7 +28,7 @@ from gateway.smtp.carrier import Carrier
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.nexthop import NextHop
 from gateway.smtp.reply import Reply
-from gateway.treatments import banner, trim
+from gateway.treatments import trim
 from gateway.treatments.sign import Signer
 from gateway.treatments.table import KINDS, Unmet, apply, unmet_joined
 from policies.decision import Disposition, Treatment
@@ -37,7 +37,6 @@ from scanners.authentication import results
 from scanners.authentication.aggregate import aggregate_row
 from scanners.base import FAILED
 from scanners.message import Direction, Envelope, Message, Recipient
-from scanners.mime import parse
 
 THREAD_ABOVE = 64 * 1024
 """Bytes from which reading is done in a thread, so that small mail beside it does not wait."""
@@ -124,7 +123,7 @@ class Pipeline:
         if envelope.direction is Direction.SUBMISSION:
             budget = min(budget, SUBMISSION_BUDGET_S)
         key = await parts.recorder.message_key(addresses(envelope))
-        message = await self._read(envelope, raw)
+        message, data = await self._read(envelope, raw)
         envelope = message.envelope
         if stamp.loops(message.headers, parts.config.gateway.hostname):
             reply = Reply(554, "5.4.6", f"mail loop: too many Received fields [{envelope.id}]")
@@ -152,7 +151,7 @@ class Pipeline:
                 await parts.recorder.record([decided], key)
                 return Reply(reply.code, reply.enhanced, f"{reply.text} [{envelope.id}]"), "refused"
             case Relay():
-                return await self._relay(message, chosen, judged, decided, key, began + budget)
+                return await self._relay(message, data, chosen, judged, decided, key, began + budget)
             case Keep():
                 return await self._keep(message, chosen, judged, decided, key)
 
@@ -172,23 +171,35 @@ class Pipeline:
         if row is not None:
             aggregates.add(row)
 
-    async def _read(self, envelope: Envelope, raw: bytes) -> Message:
-        """Parse, off the loop if the message is large, and find the client that a trusted hop did not name."""
-        message = parse(envelope, raw) if len(raw) <= THREAD_ABOVE else await asyncio.to_thread(parse, envelope, raw)
+    async def _read(self, envelope: Envelope, raw: bytes) -> tuple[Message, bytes]:
+        """Parse, off the loop if the message is large, and find the client that a trusted hop did not name; with the bytes to go on."""
+        if len(raw) <= THREAD_ABOVE:
+            message, data = trim.read(envelope, raw, self.local)
+        else:
+            message, data = await asyncio.to_thread(trim.read, envelope, raw, self.local)
         if envelope.client is None:
             client = stamp.client_behind(message.headers, self.trusted)
             message = replace(message, envelope=replace(envelope, client=client))
-        return message
+        return message, data
 
     # -- relay in the session
 
     async def _relay(
-        self, message: Message, chosen: Relay, judged: Judged, decided: Event, key: MessageKey, deadline: float
+        self,
+        message: Message,
+        data: bytes,
+        chosen: Relay,
+        judged: Judged,
+        decided: Event,
+        key: MessageKey,
+        deadline: float,
     ) -> tuple[Reply, str]:
         """Carry the message while its client waits; the next hop's answer is ours (law 1)."""
         parts, share, envelope = self.parts, chosen.share, message.envelope
         head = self._head(message, judged)
-        data = self._bytes(message)
+        if envelope.direction is Direction.INBOUND:
+            authserv_id = parts.config.gateway.authserv_id
+            data = trim.trimmed(envelope, data, message.header_length, authserv_id, self.local)
         treated = apply(
             data,
             share.decision.treatments,
@@ -261,14 +272,6 @@ class Pipeline:
         if envelope.direction is not Direction.INBOUND or judged.scanned.authentication is None:
             return received
         return results.authentication_results(judged.scanned.authentication, gateway.authserv_id) + received
-
-    def _bytes(self, message: Message) -> bytes:
-        """The bytes as they came, less what is not to go on (gateway.treatments.trim)."""
-        outward = message.envelope.direction is not Direction.INBOUND
-        if outward and not any(part.is_body and banner.SIGN in (part.text or "") for part in message.parts):
-            return message.raw  # read already, so no encoding need be undone to know that there is no banner
-        authserv_id = self.parts.config.gateway.authserv_id
-        return trim.trimmed(message.envelope, message.raw, message.header_length, authserv_id, self.local)
 
     def _signer(self, envelope: Envelope) -> Signer | None:
         """Our signature belongs on what leaves the company."""

@@ -142,7 +142,7 @@ async def open_releaser(desk: Desk) -> AsyncIterator[Releaser]:
         opener = AttachmentOpener(state / "run" / "decoder.sock", rules.version, Cache(0), poison)
         judge = loading.build(config, resolver, opener)
         gather = Gatherer.of(config, lambda: datetime.now().astimezone(), desk.memory.correspondents)
-        rejudge = rejudger(judge, gather, time.monotonic, monitor=config.gateway.mode == "monitor")
+        rejudge = rejudger(judge, gather, time.monotonic, config.gateway.local_domains, monitor=config.gateway.mode == "monitor")
         yield Releaser(desk.custody, rejudge, desk.routes, judge.version)
 
 

@@ -8,13 +8,13 @@ from datetime import datetime
 from gateway.config import Config
 from gateway.context.gather import Gatherer
 from gateway.judging.judge import Judge
+from gateway.treatments import trim
 from policies import examples, facts, rule
 from policies.facts import Context, Facts, domain_of, fold_address
 from policies.mailbox import from_addresses
 from policies.sample import Sample
 from scanners.base import Scanned, scan
 from scanners.message import Direction, Envelope, Recipient
-from scanners.mime import parse
 
 DEADLINE_S = 60.0
 """For one saved mail: nobody waits on the wire, but a person waits at the screen."""
@@ -49,7 +49,8 @@ class Tried:
 async def judge_bytes(made: Judge, config: Config, raw: bytes, wanted: Wanted, now: datetime) -> Tried:
     """Parse, scan and decide. Authentication is what ``wanted`` says: nothing is asked of the DNS."""
     envelope, guessed = _envelope(raw, wanted, config, now)
-    scanned = await scan(parse(envelope, raw), made.scanners, made.opener, DEADLINE_S, time.monotonic)
+    message, _ = trim.read(envelope, raw, config.gateway.local_domains)
+    scanned = await scan(message, made.scanners, made.opener, DEADLINE_S, time.monotonic)
     author = from_addresses(_first(raw, b"from"))
     stated = Sample(envelope.sender, "", author=author[0] if author else "", auth=wanted.auth)
     findings = (*scanned.findings, *examples.claimed(stated))

@@ -107,7 +107,7 @@ def pipeline_of(house: House, stack: contextlib.AsyncExitStack) -> Pipeline:
     config, desk, judge = house.config, house.desk, house.judge
     carrier = noting(house.pool, desk.memory)
     monitor = config.gateway.mode == "monitor"
-    rejudge = rejudger(judge, house.gather, time.monotonic, monitor=monitor)
+    rejudge = rejudger(judge, house.gather, time.monotonic, config.gateway.local_domains, monitor=monitor)
     releaser = Releaser(desk.custody, rejudge, desk.routes, judge.version)
     way = outward(config, carrier, desk.routes, house.hops)
     courier = Courier(desk.custody, way, desk.notices, retries(config), releaser, house.log)
