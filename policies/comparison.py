@@ -81,6 +81,12 @@ def _fold(table: Table, fact: Fact, operator: str, text: str) -> str:
     if fact.values and text not in fact.values:
         zh, en = meant(text, frozenset(fact.values))
         table.problem(f"“{fact.name}” 不会是 “{text}”{zh}", f'"{fact.name}" is never "{text}"{en}', operator)
+    if fact.name.endswith(".country") and not (len(text) == 2 and text.isascii() and text.isalpha()):
+        table.problem(
+            f"国家写两个字母的代码，如 de、jp，不是 “{text}”",
+            f'a country is two letters such as de or jp, not "{text}"',
+            operator,
+        )
     if fact.kind is Kind.DOMAIN:
         if "@" in text:
             table.problem(f"“{text}” 应是域名，不含 @", f'"{text}" must be a domain, without @', operator)

@@ -39,7 +39,7 @@ def sentence(table: Table) -> Sentence:
             f"“{enhanced}” 不是 5.x.x 形式的状态码", f'"{enhanced}" is no status code of the form 5.x.x', "enhanced"
         )
     delay_s = _delay(table) if table.has("delay") else 0
-    if (disposition is Disposition.DELAY) != bool(delay_s):
+    if word and (disposition is Disposition.DELAY) != table.has("delay"):
         table.problem(
             "delay（等多久）与 disposition = “delay” 须同时写",
             'delay (how long) and disposition = "delay" belong together',
@@ -125,6 +125,13 @@ def _delay(table: Table) -> int:
 
 def title(table: Table) -> Title:
     """``title = { zh = "…", en = "…" }``: both are needed, since either may be all that a reader understands."""
+    if isinstance(table.data.get("title"), str):
+        table.problem(
+            "title 须写两种语言：{ zh = “…”, en = “…” }（半角引号）",
+            'title is in both languages: { zh = "...", en = "..." }',
+            "title",
+        )
+        return Title("", "")
     inner = table.table("title", required=True)
     if inner is None:
         return Title("", "")

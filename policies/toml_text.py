@@ -4,6 +4,7 @@ tomllib checks the syntax; the walker below only has to find its way through tex
 """
 
 import tomllib
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,14 @@ def parse(name: str, text: str) -> Document | Problem:
         wide = _wide(text, line)
         if wide is not None:
             column, letter, plain = wide
+            if plain == " ":
+                return Problem(
+                    name,
+                    line,
+                    column,
+                    "此处有全角空格，请改用半角空格",
+                    "a full-width blank stands here: write a plain one",
+                )
             return Problem(
                 name,
                 line,
@@ -64,7 +73,8 @@ def parse(name: str, text: str) -> Document | Problem:
                 f"此处有全角符号 {letter}，请改用半角 {plain}",
                 f"a full-width {letter} stands here: write {plain}",
             )
-        return Problem(name, line, column, f"不是合法的 TOML：{what}", f"not valid TOML: {what}")
+        zh, en = _hint(what)
+        return Problem(name, line, column, f"不是合法的 TOML：{zh}", f"not valid TOML: {en}")
     walker = _Walker(text)
     walker.document()
     starts = [0]
@@ -123,21 +133,72 @@ def _after_string(text: str, at: int) -> int:
     return min(at, len(text))
 
 
+HINTS = (
+    (
+        "Invalid value",
+        "这里应是一个值：文字加引号，是非写 true 或 false（小写），数字用 0-9，日期如 2027-01-31",
+        "no value: words stand in quotes, yes and no are true and false, digits are 0-9, a date is such as 2027-01-31",
+    ),
+    ("Cannot overwrite", "同一个键写了两次，请删去一个", "the same key is written twice: keep one"),
+    (
+        "Cannot declare",
+        "同一个表写了两次；规则、例子、名单用两对方括号 [[ ]]",
+        "the same table is written twice; rules, examples and lists have two brackets: [[ ]]",
+    ),
+    ("Unclosed array", "列表没有写完：缺少 ] 或一个逗号", "a list is not finished: ] or a comma is missing"),
+    ("Unclosed inline table", "表没有写完：缺少 } 或一个逗号", "a table is not finished: } or a comma is missing"),
+    (
+        "Unescaped",
+        "双引号里的 \\ 须写两次；正则表达式请用单引号",
+        "in double quotes a \\ is written twice; put patterns into single quotes",
+    ),
+    ("Illegal character '\\n'", "引号没有在本行闭合", "the quotes are not closed on this line"),
+    ("Unterminated string", "引号没有闭合", "the quotes are not closed"),
+    ("Expected '='", "键之后应是 =", "= must follow the name"),
+    ("Expected ']", "方括号没有闭合：[[rule]]", "the brackets are not closed: [[rule]]"),
+    (
+        "Invalid initial character",
+        "这里应是一个键；{ } 须写在一行内，末尾不加逗号",
+        "a name must stand here; { } stays on one line and ends without a comma",
+    ),
+    ("Invalid statement", "这里应是 键 = 值，或 [[rule]]", "NAME = VALUE must stand here, or [[rule]]"),
+    (
+        "Expected newline",
+        "值到此应已结束：一行只写一项，文字要加引号，日期如 2027-01-31",
+        "the value should have ended here: one entry a line, words in quotes, a date such as 2027-01-31",
+    ),
+)
+"""How tomllib begins its messages, and what to do about each."""
+
+
+def _hint(what: str) -> tuple[str, str]:
+    """tomllib's message in both languages, with what to do; a message that is not known stays as it is."""
+    return next(((zh, en) for start, zh, en in HINTS if what.startswith(start)), (what, what))
+
+
 WIDE = {
     "“": '"',
     "”": '"',
     "‘": "'",
     "’": "'",
-    "，": ",",
-    "＝": "=",
-    "［": "[",
-    "］": "]",
+    "「": '"',
+    "」": '"',
     "【": "[",
     "】": "]",
-    "｛": "{",
-    "｝": "}",
+    "《": '"',
+    "》": '"',
+    "。": ".",
+    "、": ",",
 }
-"""Punctuation of Chinese keyboards that stands where TOML wants its own."""
+"""Punctuation of Chinese keyboards that stands where TOML wants its own; full-width forms are known by Unicode (NFKC)."""
+
+
+def _plain(letter: str) -> str:
+    """What a full-width sign should be; empty for every other letter."""
+    if letter.isascii():
+        return ""
+    folded = WIDE.get(letter) or unicodedata.normalize("NFKC", letter)
+    return folded if len(folded) == 1 and folded.isascii() else ""
 
 
 def _wide(text: str, line: int) -> tuple[int, str, str] | None:
@@ -150,8 +211,8 @@ def _wide(text: str, line: int) -> tuple[int, str, str] | None:
         if text[at] in "\"'":
             at = _after_string(text, at)
             continue
-        if text[at] in WIDE:
-            return at - start + 1, text[at], WIDE[text[at]]
+        if plain := _plain(text[at]):
+            return at - start + 1, text[at], plain
         at += 1
     return None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway import config as configuration
 from gateway.commands.explain import add_mail_options, no_rule, read_mail, verdict, wanted
-from gateway.commands.replay import add_replay
+from gateway.commands.replay import NoFolder, add_replay, with_dir
 from gateway.config import Config
 from gateway.judging import examples
 from gateway.judging.loading import JudgeError, ignored_files, load_dictionaries, load_ruleset, policy_files, read_text
@@ -104,10 +104,14 @@ async def _tested(config: Config, paths: Sequence[Path], said: Wanted) -> list[t
 
 def run_check(arguments: argparse.Namespace) -> int:
     """Exit status 0: every rule loads and does what its examples say; 1: each problem on a line of its own."""
-    config = _with_dir(configuration.load(arguments.config), arguments.dir)
+    config = configuration.load(arguments.config)
     try:
+        config = with_dir(config, arguments.dir)
         ruleset = load_ruleset(config, load_dictionaries(config))
         problems = asyncio.run(examples.failures(config))
+    except NoFolder as error:
+        print(error, file=sys.stderr)
+        return 2
     except JudgeError as error:
         print(error, file=sys.stderr)
         return 1
@@ -128,8 +132,9 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 def run_explain(arguments: argparse.Namespace) -> int:
     """Exit status 0: shown; 1: no such rule; 2: the rules don't load."""
-    config = _with_dir(configuration.load(arguments.config), arguments.dir)
+    config = configuration.load(arguments.config)
     try:
+        config = with_dir(config, arguments.dir)
         ruleset = load_ruleset(config, load_dictionaries(config))
     except JudgeError as error:
         print(error, file=sys.stderr)
@@ -172,7 +177,7 @@ def run_diff(arguments: argparse.Namespace) -> int:
 def _ruleset_of(config: Config, path: Path) -> Ruleset:
     """The rules of a folder or of one file, with the built-in ones as configured. Raises JudgeError."""
     if not path.is_file():
-        config = _with_dir(config, path)
+        config = with_dir(config, path)
         return load_ruleset(config, load_dictionaries(config))
     alone = replace(config, policies=replace(config.policies, dir=None))
     files = [*policy_files(alone), (str(path), read_text(path))]
@@ -180,7 +185,3 @@ def _ruleset_of(config: Config, path: Path) -> Ruleset:
         return load.load(files, registry.CATALOGUE, load_dictionaries(config).versions)
     except PolicyError as error:
         raise JudgeError(str(error)) from None
-
-
-def _with_dir(config: Config, folder: Path | None) -> Config:
-    return config if folder is None else replace(config, policies=replace(config.policies, dir=folder.absolute()))

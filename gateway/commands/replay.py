@@ -48,6 +48,10 @@ def add_replay(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.set_defaults(run=run)
 
 
+class NoFolder(JudgeError):
+    """A folder of rules that somebody named is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Changed:
     """A past mail that would fare otherwise, with its event."""
@@ -62,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         since = datetime.now(UTC) - timedelta(seconds=span_s(arguments.since))
         current = load_ruleset(config, load_dictionaries(config))
-        other = replace(config, policies=replace(config.policies, dir=arguments.draft.absolute()))
+        other = with_dir(config, arguments.draft)
         draft = load_ruleset(other, load_dictionaries(other))
         view = LogView.open(paths(config.gateway.state_dir).audit)
         seen, held, changed = replayed(view, since, current, draft)
@@ -75,6 +79,15 @@ def run(arguments: argparse.Namespace) -> int:
     for line in report(seen, held, changed, _senders(config, view, changed)):
         print(line)
     return int(any(one.difference.certain for one in changed))
+
+
+def with_dir(config: Config, folder: Path | None) -> Config:
+    """The configuration with another folder of rules. Raises NoFolder."""
+    if folder is None:
+        return config
+    if not folder.is_dir():
+        raise NoFolder(f"{folder}: 没有此目录或文件 / no such folder or file")
+    return replace(config, policies=replace(config.policies, dir=folder.absolute()))
 
 
 def span_s(text: str) -> int:

@@ -14,6 +14,7 @@ SOON_DAYS = 14
 """An exception that ends within two weeks is worth a word."""
 APPROVER = "approver"
 EVERYBODY = "*"
+NO_MATCH = "no-match"
 
 
 def remarks(config: Config, ruleset: Ruleset, now: datetime) -> list[str]:
@@ -21,6 +22,7 @@ def remarks(config: Config, ruleset: Ruleset, now: datetime) -> list[str]:
     return [
         *expiring(ruleset.lists, now),
         *unused(ruleset),
+        *untried(ruleset),
         *unanswerable(config, ruleset),
         *unencryptable(config, ruleset),
     ]
@@ -51,6 +53,18 @@ def unused(ruleset: Ruleset) -> Iterator[str]:
         near = nearest(name, names - {name})
         zh, en = (f"；是不是 “{near}”？", f'; did you mean "{near}"?') if near else ("", "")
         yield f"list.{name}: 没有规则用到此名单{zh} / no rule asks for this list{en}"
+
+
+def untried(ruleset: Ruleset) -> Iterator[str]:
+    """Rules of the operator's own without an example that matches: nobody has seen them work."""
+    bare = [
+        rule.name
+        for rule in ruleset.rules
+        if not rule.builtin and all(each.expect == NO_MATCH for each in rule.examples)
+    ]
+    if bare:
+        names = ", ".join(bare)
+        yield f"{names}: 没有应匹配的例子，无从知道规则是否有效 / no example that should match: nobody knows whether it works"
 
 
 def unanswerable(config: Config, ruleset: Ruleset) -> Iterator[str]:

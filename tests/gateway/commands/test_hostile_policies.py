@@ -58,6 +58,47 @@ CASES = {
     "wide quotes": (GOOD.replace('"Title"', "“Title”"), ":4:27:", 'a full-width “ stands here: write "', "请改用半角"),
     "wide comma": (GOOD.replace('",', '"，', 1), ":4:", "a full-width ， stands here: write ,", "请改用半角"),
     "not TOML": (GOOD.replace("]\n", "\n", 1).replace("[[rule]", "[[rule"), ":2:", "not valid TOML", "不是合法的 TOML"),
+    "wide digit": (
+        when('{ fact = "size", min = １ }'),
+        ":5:36:",
+        "a full-width １ stands here: write 1",
+        "请改用半角 1",
+    ),
+    "wide colon": (GOOD.replace("name =", "name：", 1), ":3:5:", "a full-width ： stands here: write :", "请改用半角"),
+    "wide blank": (GOOD.replace('"a-rule"', '"a-rule"　'), ":3:16:", "a full-width blank stands here", "全角空格"),
+    "capital": (
+        when('{ fact = "recipient.outside", is = True }'),
+        ":5:48:",
+        "yes and no are true and false",
+        "是非写 true",
+    ),
+    "key twice": (GOOD + "name = 'x'\n", ":7:11:", "the same key is written twice", "写了两次"),
+    "backslash": (
+        when("""{ fact = "attachment.names", matches = "\\d" }"""),
+        ":5:",
+        "patterns into single quotes",
+        "单引号",
+    ),
+    "not closed": (GOOD.replace('"a-rule"', '"a-rule'), ":3:", "quotes are not closed on this line", "没有在本行闭合"),
+    "date": ("schema = 1\n[[allow]]\nexpires = 2027/01/01\n", ":3:15:", "a date such as 2027-01-31", "日期如"),
+    "country": (
+        when('{ fact = "recipient.country", is = "Germany" }'),
+        ":5:",
+        "two letters such as de or jp",
+        "两个字母",
+    ),
+    "one title": (
+        GOOD.replace('{ zh = "题目", en = "Title" }', '"题目"'),
+        ":4:9:",
+        "title is in both languages",
+        "两种语言",
+    ),
+    "delay": (
+        GOOD.replace('"approve"', '"delay", delay = "10分钟"'),
+        ":6:",
+        'delay is such as "10m" or "2h"',
+        "最长 7d",
+    ),
     "empty": ("", ":1:1:", "must begin with schema = 1", "第一行应写"),
 }
 
@@ -118,3 +159,22 @@ def test_a_folder_called_like_a_file_and_a_file_that_is_not_read(
     (tmp_path / "policies.d" / "x.toml").mkdir()
     assert main(["policy", "check", "--config", str(config)]) == 1
     assert "x.toml: 无法读取 / cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["diff", "policies.d", "nosuch"],
+        ["diff", "nosuch", "policies.d"],
+        ["check", "--dir", "nosuch"],
+        ["explain", "--dir", "nosuch"],
+        ["replay", "--draft", "nosuch"],
+    ],
+)
+def test_a_folder_that_is_not_there_is_named_as_it_was_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    config = configured(tmp_path, GOOD)
+    monkeypatch.chdir(tmp_path)
+    assert main(["policy", *words, "--config", str(config)]) == 2
+    assert "nosuch: 没有此目录或文件 / no such folder or file" in capsys.readouterr().err

@@ -19,6 +19,9 @@ name = "r"
 title = { zh = "题", en = "Title" }
 when.all = ["recipient.outside"]
 then = { disposition = "approve", approvers = ["WHO"] }
+[[rule.example]]
+mail = { from = "a@corp.test", to = "b@x.example", text = "-" }
+expect = "match"
 """
 ALLOW = """schema = 1
 [[allow]]
@@ -71,3 +74,8 @@ def test_encryption_without_a_way_is_said_before_mail_is_held(tmp_path: Path) ->
     bare, sure = Route("*", "smtp://out.test:25"), Route("*", "smtp://out.test:25", tls="verified")
     assert 'smtp://out.test:25 has no tls = "verified"' in said(tmp_path, ENCRYPT, routes=(bare,))
     assert said(tmp_path, ENCRYPT, routes=(sure,)) == ""
+
+
+def test_a_rule_that_nobody_has_seen_match_is_said(tmp_path: Path) -> None:
+    assert "r: 没有应匹配的例子" in said(tmp_path, RULE.replace("WHO", "wang").replace('"match"', '"no-match"'))
+    assert "r: 没有应匹配的例子" in said(tmp_path, RULE.replace("WHO", "wang").partition("[[rule.example]]")[0])
