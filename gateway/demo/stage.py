@@ -18,7 +18,7 @@ from gateway.demo.stubs import Delivered, StubDns, StubServer, Zone
 
 START_S = 120.0
 """A gateway that is not listening by then has failed."""
-SEND_S = 60.0
+SEND_S = 150.0
 """Longest wait for one answer."""
 CONFIG = """# made by sealgate demo
 [gateway]
@@ -31,7 +31,7 @@ trusted_hops = ["127.0.0.1/32"]
 
 [dns]
 servers = ["{dns}"]
-timeout_s = 2.0
+timeout_s = 5.0
 
 [[listener]]
 name = "inbound"

@@ -27,7 +27,7 @@ from scanners.finding import Finding
 from scanners.message import Envelope, Message
 from scanners.mime import parse
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 """For one example: they are a few lines each, but the machine may be busy."""
 
 
@@ -81,7 +81,7 @@ async def check(config: Config, decoders: Path | None = None) -> str:
         problems = await failures(config)
     else:
         rules = compile_rules(yara_source(config)).version
-        opener = AttachmentOpener(decoders, rules, Cache(0), PoisonMemory({}))
+        opener = AttachmentOpener(decoders, rules, Cache(0), PoisonMemory({}), DEADLINE_S)
         scanners = registry.scanners(registry_settings(example_config(config)), dictionaries, None)
         problems = await _outcome(Judge(scanners, opener, ruleset, version))
     if problems:

@@ -15,6 +15,9 @@ from scanners.attachments.poison import PoisonMemory
 from scanners.attachments.yara import compile_rules
 from scanners.resolver import Resolver
 
+OPENING_S = 60.0
+"""For the attachments of one mail: nobody waits at the other end of a session, and the machine may be busy."""
+
 
 @asynccontextmanager
 async def judge_here(config: Config, resolver: Resolver | None) -> AsyncIterator[Judge]:
@@ -26,7 +29,8 @@ async def judge_here(config: Config, resolver: Resolver | None) -> AsyncIterator
         )
         await pool.start()
         try:
-            opener = AttachmentOpener(Path(folder) / "decoder.sock", rules.version, Cache(0), PoisonMemory({}))
+            socket = Path(folder) / "decoder.sock"
+            opener = AttachmentOpener(socket, rules.version, Cache(0), PoisonMemory({}), OPENING_S)
             yield loading.build(config, resolver, opener)
         finally:
             await pool.stop()

@@ -7,8 +7,9 @@ import os
 import signal
 from pathlib import Path
 
-LOCK_S = 10.0
-"""Longest wait for what a killed supervisor started: its processes are told by the kernel and end within seconds."""
+LOCK_S = 40.0
+"""Longest wait for what a killed supervisor started: its processes are told by the kernel and end within seconds, or within what a worker
+gives to the messages under way (25 s), and a busy machine takes its time as well."""
 PAUSE_S = 0.1
 _PR_SET_PDEATHSIG = 1
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import math
 import os
 import socket
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ MAX_LEFT = 8
 """Decoders that may end with our connection in their hands before we give up: each is replaced or has siblings."""
 SMALLEST_S = 0.05
 """A try with less time than this left is not worth starting."""
+SOFT_SHARE = 0.8
+"""Of the time for a try, what the decoder gives the job; then it has its own grace, and answering takes a moment."""
 _EICAR = b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE"
 _STARRED = tuple(code.code[:-1] for code in CODES if code.code.endswith(".*"))
 _PLAIN = frozenset((*(code.code for code in CODES if not code.code.endswith(".*")), "url.mismatch"))
@@ -168,7 +171,7 @@ class AttachmentOpener:
                 )
             )
             offset += len(part.content)
-        job = Job(tuple(job_parts), words, int(limit * 800))
+        job = Job(tuple(job_parts), words, int(limit * SOFT_SHARE * 1000))
         contents = [subject.part.content for subject in subjects]
         descriptor = os.memfd_create("attachments", os.MFD_CLOEXEC)
         try:
@@ -176,15 +179,15 @@ class AttachmentOpener:
                 await asyncio.to_thread(_write, descriptor, contents)
             else:
                 _write(descriptor, contents)
-            answer = await self._exchange(job, descriptor, limit)
+            answer = await self._exchange(job, descriptor, limit, end)
         finally:
             os.close(descriptor)
         return _sort(subjects, job, answer)
 
-    async def _exchange(self, job: Job, descriptor: int, limit: float) -> Answer:
+    async def _exchange(self, job: Job, descriptor: int, limit: float, end: float) -> Answer:
         for _ in range(MAX_LEFT):
             try:
-                return await exchange(self.socket_path, job, descriptor, limit)
+                return await exchange(self.socket_path, job, descriptor, limit, end)
             except DecoderLeft:
                 continue
         raise DecodersBusy("decoders end before they take a job")
@@ -206,19 +209,20 @@ def needs_opening(part: Part) -> bool:
     return _EICAR in part.content or (page and may_smuggle(part.content))
 
 
-async def exchange(path: Path, job: Job, descriptor: int, limit_s: float) -> Answer:
-    """One job to whichever decoder takes it.
+async def exchange(path: Path, job: Job, descriptor: int, limit_s: float, end: float = math.inf) -> Answer:
+    """One job to whichever decoder takes it, within ``limit_s``; from then on it has ``limit_s`` to answer, but nobody waits past
+    ``end`` (seconds of the loop): a job that waited long for its turn is not blamed for what the others took.
 
     Raises:
-        DecodersBusy: none took it in time, or none is there.
+        DecodersBusy: none took it in time, or none is there, or it was ``end`` before its own time was over.
         DecoderLeft: the one that accepted ended before it took the job.
-        DecoderLost: the one that took it died, hung past ``limit_s`` or answered with rubbish.
+        DecoderLost: the one that took it died, hung past its time or answered with rubbish.
     """
     loop = asyncio.get_running_loop()
-    taken = False
+    taken = spent = False
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(limit_s) as limit:
             await _connect(connection, path)
             data = frame(job)
             sent = socket.send_fds(connection, [data], [descriptor])
@@ -229,6 +233,9 @@ async def exchange(path: Path, job: Job, descriptor: int, limit_s: float) -> Ans
                 chunk = await loop.sock_recv(connection, 262_144)
                 if not taken and chunk[:1] == ACCEPTED:
                     taken, chunk = True, chunk[1:]
+                    own = loop.time() + limit_s
+                    spent = own <= end
+                    limit.reschedule(min(own, end))
                     if not chunk:
                         continue
                 if not chunk and not taken:
@@ -244,6 +251,8 @@ async def exchange(path: Path, job: Job, descriptor: int, limit_s: float) -> Ans
             return await asyncio.to_thread(_read, buffer)
         return _read(buffer)
     except TimeoutError:
+        if taken and not spent:
+            raise DecodersBusy("the job was taken too late to be done") from None
         raise (DecoderLost("hung") if taken else DecodersBusy("no decoder took the job")) from None
     except (ConnectionResetError, BrokenPipeError):
         raise (DecoderLost("connection reset") if taken else DecoderLeft()) from None

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -110,7 +109,7 @@ class TestShared:
         other = context.Process(target=_worker, args=(tmp_path / "limits", there), daemon=True)
         other.start()
         assert here.recv() == [True, True, 3]
-        mine = SharedClientLimits(tmp_path / "limits", 2, 4, monotonic)
+        mine = SharedClientLimits(tmp_path / "limits", 2, 4, _still)
         assert mine.column == 1
         assert not mine.connect("a")
         assert mine.message("a")
@@ -155,12 +154,17 @@ class TestShared:
             self.table(tmp_path, Clock())
 
 
+def _still() -> float:
+    """A clock that does not move: nothing is given back while processes start."""
+    return 1.0
+
+
 def _worker(path: Path, pipe: object) -> None:
-    table = SharedClientLimits(path, 2, 4, monotonic)
+    table = SharedClientLimits(path, 2, 4, _still)
     pipe.send([table.connect("a"), table.connect("a"), sum(table.message("a") for _ in range(3))])  # type: ignore[attr-defined]
     pipe.recv()  # type: ignore[attr-defined]
 
 
 def _many(path: Path) -> int:
-    table = SharedClientLimits(path, 0, 1000, lambda: 1.0)
+    table = SharedClientLimits(path, 0, 1000, _still)
     return sum(table.message("a") for _ in range(2000))

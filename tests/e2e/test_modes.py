@@ -35,7 +35,7 @@ async def test_the_client_an_xclient_hop_names_is_judged_by_spf(tmp_path: Path) 
 
         def send(client: str) -> None:
             raw = mails.signed(mails.mail(f"Ann <ann@{mails.PARTNER}>", INSIDE, "Quotation", "Dear Zhang"), stage.keys)
-            with smtplib.SMTP("127.0.0.1", stage.ports["inbound"], timeout=60, local_hostname="hop.example") as smtp:
+            with smtplib.SMTP("127.0.0.1", stage.ports["inbound"], timeout=180, local_hostname="hop.example") as smtp:
                 smtp.ehlo()
                 assert "xclient" in smtp.esmtp_features
                 assert smtp.docmd("XCLIENT", f"ADDR={client} HELO=mx.partner.example")[0] == 220

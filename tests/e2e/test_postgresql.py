@@ -3,11 +3,9 @@
 import asyncio
 from pathlib import Path
 
-import pyotp
-
 from gateway.demo import mails
 from gateway.demo.stage import Stage
-from tests.e2e.conftest import SECRET
+from tests.e2e.conftest import code
 from tests.fakes import postgresql
 
 PRICED = mails.mail("li@corp.test", "buyer@acme.example", "合同", "合同总价为人民币 100 万元")
@@ -30,7 +28,7 @@ async def test_hold_list_release_through_postgresql(stage: Stage, tmp_path: Path
     shown = await stage.command("held", "show", answer.message_id)
     assert f"sealgate held release {answer.message_id}" in shown.text, shown.text
     words = ("held", "release", answer.message_id, "--operator", "wang.fang", "--code", "-")
-    released = await stage.command(*words, stdin=pyotp.TOTP(SECRET).now() + "\n")
+    released = await stage.command(*words, stdin=code() + "\n")
     assert (released.status, "released 已放行" in released.text) == (0, True), released.text
     async with asyncio.timeout(PATIENCE_S):
         while not any(each.data.endswith(PRICED) for each in stage.delivered()):

@@ -40,7 +40,7 @@ key_file = "dkim.pem"
 
 async def test_submission_with_login_over_tls_is_signed_and_delivered(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    chain, private = authority.issue("localhost")
+    chain, private = authority.issue("127.0.0.1")
     listeners = LISTENERS.replace("gw.pem", str(chain)).replace("gw.key", str(private))
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     (tmp_path / "dkim.pem").write_bytes(
@@ -57,7 +57,7 @@ async def test_submission_with_login_over_tls_is_signed_and_delivered(tmp_path: 
         def submit() -> list[int]:
             codes = []
             raw = mails.mail("li@corp.test", "zhang@corp.test", "submitted", "hello")
-            with smtplib.SMTP("localhost", stage.ports["submission"], timeout=30) as client:
+            with smtplib.SMTP("127.0.0.1", stage.ports["submission"], timeout=120) as client:
                 client.ehlo("pc.corp.test")
                 codes.append(client.docmd("MAIL FROM:<li@corp.test>")[0])
                 client.starttls(context=context)
@@ -69,7 +69,7 @@ async def test_submission_with_login_over_tls_is_signed_and_delivered(tmp_path: 
                     codes.append(error.smtp_code)
                 client.login("li@corp.test", "correct horse battery")
                 client.sendmail("li@corp.test", ["zhang@corp.test"], raw)
-            with smtplib.SMTP_SSL("localhost", stage.ports["smtps"], timeout=30, context=context) as client:
+            with smtplib.SMTP_SSL("127.0.0.1", stage.ports["smtps"], timeout=120, context=context) as client:
                 client.login("li@corp.test", "correct horse battery")
                 client.sendmail("li@corp.test", ["zhang@corp.test"], raw)
             return codes

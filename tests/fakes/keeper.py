@@ -15,6 +15,8 @@ from gateway.recording.keeper import paths, serve
 from gateway.recording.keeping import Surroundings
 from gateway.recording.socket_recorder import SocketRecorder
 
+PATIENCE_S = 120.0
+"""The machine may be busy."""
 NOW = datetime(2026, 11, 22, 2, 10, 31, 482000, UTC)
 
 
@@ -35,7 +37,7 @@ class Clock:
 async def ticks(clock: Clock) -> None:
     """Returns when the keeper has looked at the clock a few times more."""
     until = clock.calls + 4
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while clock.calls < until:
             await asyncio.sleep(0.005)
 
@@ -68,7 +70,7 @@ async def keeper(state: Path, clock: Clock | None = None) -> AsyncIterator[Path]
 
 
 @contextlib.asynccontextmanager
-async def recorder(socket: Path, name: str = "worker", patience_s: float = 10.0) -> AsyncIterator[SocketRecorder]:
+async def recorder(socket: Path, name: str = "worker", patience_s: float = PATIENCE_S) -> AsyncIterator[SocketRecorder]:
     """One connected to it."""
     made = SocketRecorder(socket, name, time.monotonic, patience_s)
     await made.open()

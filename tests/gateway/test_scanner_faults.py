@@ -25,7 +25,7 @@ from scanners.resolver import Resolver
 from tests.fakes.resolver import FakeResolver
 from tests.gateway.test_pipeline import RAW, House, house  # noqa: F401 - a fixture
 
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 """A reply that takes longer hangs."""
 WITH_FILE = RAW.replace(b"\r\n\r\nword", b"\r\nContent-Type: application/zip; name=a.zip\r\n\r\nPK\x03\x04")
 
@@ -92,9 +92,14 @@ def real() -> tuple[Scanner, ...]:
 NAMES = [scanner.name for scanner in real()]
 
 
-def judged_by(house: House, scanners: tuple[Scanner, ...], opener: Opener | None = None) -> None:  # noqa: F811
+def judged_by(
+    house: House,  # noqa: F811
+    scanners: tuple[Scanner, ...],
+    opener: Opener | None = None,
+    budget_s: float = 2.0,
+) -> None:
     parts = house.pipeline.parts
-    limits = replace(parts.config.limits, reply_budget_s=2.0)  # a quarter of it is for scanning
+    limits = replace(parts.config.limits, reply_budget_s=budget_s)  # a quarter of it is for scanning
     judge = replace(parts.judge, scanners=scanners, opener=opener)
     house.pipeline.parts = replace(parts, judge=judge, config=replace(parts.config, limits=limits))
 
@@ -157,10 +162,11 @@ async def test_a_decoder_that_fails_is_in_the_event(house: House, tmp_path: Path
         writer.close()
 
     server = await asyncio.start_unix_server(serve, tmp_path / "decoder.sock")
+    limit_s = 0.4 if fault == "hangs" else PATIENCE_S
     opener = AttachmentOpener(
-        tmp_path / "decoder.sock", yara.compile_rules().version, Cache(0), PoisonMemory({}), deadline_s=0.4
+        tmp_path / "decoder.sock", yara.compile_rules().version, Cache(0), PoisonMemory({}), limit_s
     )
-    judged_by(house, (), opener)
+    judged_by(house, (), opener, 5 * limit_s)
     try:
         codes = {code for code, _ in await findings(house, WITH_FILE)}
     finally:

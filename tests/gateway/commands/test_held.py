@@ -28,6 +28,7 @@ from gateway.store.blobs import FolderBlobs
 from gateway.store.opening import open_store
 from gateway.store.protocol import Change, Filter
 from policies.decision import Decision, Disposition, Treatment
+from tests.fakes.keeper import PATIENCE_S
 from tests.fakes.recorder import FakeRecorder
 from tests.gateway.samples import RAW, decided, decision, delivery, envelope, reason, share
 
@@ -292,7 +293,7 @@ def keeper(settings):
         stderr=subprocess.STDOUT,
     )
     socket = settings.parent / "state" / "run" / "keeper.sock"
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_S
     while not socket.exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     if not socket.exists():
@@ -306,7 +307,7 @@ def keeper(settings):
 def run(settings: Path, *words: str, code: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "gateway.cli", *words, "--code", "-", "--config", str(settings)],
-        input=code + "\n", capture_output=True, text=True, timeout=60,
+        input=code + "\n", capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 

@@ -313,7 +313,9 @@ async def judging(tmp_path: Path) -> AsyncIterator[Judge]:
     settings = config.parse(source, tmp_path / "sealgate.toml")
     pool = DecoderPool(tmp_path / "decoder.sock", 1, loading.prepare_rules(settings))
     await pool.start()
-    opener = AttachmentOpener(tmp_path / "decoder.sock", compile_rules().version, Cache(0), PoisonMemory({}))
+    opener = AttachmentOpener(
+        tmp_path / "decoder.sock", compile_rules().version, Cache(0), PoisonMemory({}), deadline_s=120.0
+    )
     yield loading.build(settings, None, opener)
     await pool.stop()
 

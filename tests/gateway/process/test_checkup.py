@@ -14,6 +14,7 @@ from gateway.config import Config, Gateway, Listener, ListenerTls, Policies, Rou
 from gateway.process import checkup, lifeline
 from gateway.process.check import Health
 from tests.fakes.certificates import Authority
+from tests.fakes.ports import deaf_port
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 GOOD, REMARK, WRONG = Health.GOOD, Health.REMARK, Health.WRONG
@@ -80,9 +81,8 @@ async def test_route(config: Config, said: tuple[bytes, ...], tls: str, expected
 
 
 async def test_route_that_nobody_serves_and_by_mx(config: Config) -> None:
-    async with saying() as port:
-        pass
-    assert (await checkup.check_route(config, route(port))).health is WRONG
+    with deaf_port() as port:
+        assert (await checkup.check_route(config, route(port))).health is WRONG
     assert (await checkup.check_route(config, Route("*", "mx:"))).health is GOOD
     assert (await checkup.check_route(config, Route("*", "smtp://"))).health is WRONG
 

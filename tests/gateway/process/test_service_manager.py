@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo import mails
 from gateway.demo.stage import Stage
 from gateway.process import sockets
 from gateway.process.service_manager import PREFIX, ServiceManager, handed_over
 from tests.e2e.conftest import SECRET
+from tests.e2e.test_gateway import one_after_the_other
 
-WAIT_S = 60.0
+WAIT_S = 180.0
 
 
 @pytest.fixture
@@ -86,13 +86,7 @@ async def test_nobody_is_refused_over_a_restart(
                 kept[words.rpartition(b"=")[2].decode()] = descriptors
         stopped = asyncio.Event()
         codes: list[int] = []
-
-        async def traffic() -> None:
-            raw = mails.mail("li@corp.test", "zhang@corp.test", "hello", "text")
-            while not stopped.is_set():
-                codes.append((await stage.send("outbound", "li@corp.test", ["zhang@corp.test"], raw)).code)
-
-        running = asyncio.create_task(traffic())
+        running = asyncio.create_task(one_after_the_other(stage, stopped, codes))
         while len(codes) < 3:
             await asyncio.sleep(0.01)
         before = dict(stage.ports)

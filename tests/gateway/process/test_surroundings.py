@@ -3,6 +3,8 @@
 import ast
 import os
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +16,19 @@ from gateway.process.check import Health
 from gateway.process.surroundings import check_descriptors, check_state, check_times
 
 GOOD, REMARK, WRONG = Health.GOOD, Health.REMARK, Health.WRONG
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from gateway.config import Config, Gateway
+from gateway.process.check import Health
+from gateway.process.surroundings import check_state
+os.setresuid(65534, 65534, 65534)
+found = check_state(Config(Gateway("gw.test", ("corp.test",), state_dir=Path(sys.argv[1]))), 65534)
+print(found)
+sys.exit(0 if found.health is Health.WRONG and ("chown" in found.advice or "sudo" in found.advice) else 1)
+"""
 
 
 @pytest.fixture
@@ -41,12 +56,10 @@ def test_state_of_somebody_else(config: Config, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     (state / "audit").chmod(0o500)
     if os.geteuid() == 0:
-        pid = os.fork()
-        if pid == 0:
-            os.setresuid(65534, 65534, 65534)
-            found = check_state(config, 65534)
-            os._exit(0 if found.health is WRONG and ("chown" in found.advice or "sudo" in found.advice) else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, str(state)], check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
         return
     assert check_state(config, os.geteuid()).health is WRONG
 

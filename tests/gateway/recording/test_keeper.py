@@ -29,7 +29,7 @@ from gateway.recording.keeper_protocol import (
     Welcome,
 )
 from tests.audit.events import NOW, decided, outcome
-from tests.fakes.keeper import Clock, keeper, recorder, ticks
+from tests.fakes.keeper import PATIENCE_S, Clock, keeper, recorder, ticks
 
 PEOPLE = ["zhang@corp.test", "buyer@acme.example"]
 
@@ -40,7 +40,7 @@ def log_of(state: Path) -> list[Stored]:
 
 async def eventually_of(state: Path, kind: str, clock: Clock) -> list[Stored]:
     """Turns the clock on until the keeper's tick has done it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not (found := [stored for stored in log_of(state) if stored.text("type") == kind]):
             clock.offset += 61
             await asyncio.sleep(0.05)
@@ -214,7 +214,7 @@ async def test_garbage_ends_that_connection_only(tmp_path: Path, data: bytes) ->
     async with keeper(tmp_path) as socket, recorder(socket) as log:
         reader, writer = await asyncio.open_unix_connection(str(socket))
         writer.write(data)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             assert await reader.read() == b""
         writer.close()
         await log.record([decided(1)], await log.message_key(PEOPLE))

@@ -13,7 +13,7 @@ from audit.journal import JournalFull
 from audit.keystore import KeyStore
 from audit.log import Entry, Log, Recovered
 from gateway.recording.keeping import QUICK_S, Keeper, Surroundings
-from tests.fakes.keeper import NOW
+from tests.fakes.keeper import NOW, PATIENCE_S
 
 
 @dataclass
@@ -64,7 +64,7 @@ async def test_a_quick_disk_is_written_from_the_loop_and_a_slow_one_from_the_thr
     keeper = keeper_on(disk)
     loop = threading.current_thread().name
     keeper.start()  # nothing is known of the disk yet: the first commit is made in the thread
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(3):
             await keeper.record_own([keeper.event("audit.recovered", "ok", {})])
         await keeper.stop()
@@ -76,7 +76,7 @@ async def test_no_room_is_told_from_the_loop_as_well(tmp_path: Path) -> None:
     disk = Disk(tmp_path, iter([0.0, 0.0, 0.0]))
     keeper = keeper_on(disk)
     keeper.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await keeper.record_own([keeper.event("audit.recovered", "ok", {})])
         disk.full = True
         told: list[object] = []

@@ -16,7 +16,7 @@ from gateway.recording.keeper_protocol import Hello, Room, Welcome
 from gateway.recording.recorder import RecorderFull, RecorderUnavailable
 from gateway.recording.socket_recorder import SocketRecorder
 from tests.audit.events import NOW, decided, event_id, outcome
-from tests.fakes.keeper import Clock, keeper, recorder
+from tests.fakes.keeper import PATIENCE_S, Clock, keeper, recorder
 
 
 async def test_events_are_durable_in_order_and_the_log_is_whole(tmp_path: Path) -> None:
@@ -93,9 +93,10 @@ async def test_without_a_keeper_the_caller_is_told_in_time(tmp_path: Path) -> No
 
 async def test_a_keeper_that_goes_away_for_good_gives_unavailable(tmp_path: Path) -> None:
     async with keeper(tmp_path) as socket:
-        log = SocketRecorder(socket, "w", time.monotonic, patience_s=0.1)
+        log = SocketRecorder(socket, "w", time.monotonic, patience_s=PATIENCE_S)
         await log.open()
         key = await log.message_key([])
+        log._patience_s = 0.1
     with pytest.raises(RecorderUnavailable):
         await log.record([decided(1)], key)
     await log.close()

@@ -1,9 +1,10 @@
 """The client against servers written by others: Postfix's smtp-sink (SMTP and LMTP) and aiosmtpd."""
 
 import asyncio
+import contextlib
 import os
 import shutil
-import socket
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,15 +19,11 @@ from gateway.smtp.dialogue import Phase
 from gateway.smtp.nexthop import NextHop, Scheme
 from gateway.smtp.pool import Pool
 from scanners.message import Recipient
+from tests.fakes.ports import free_port
 
 DATA = (b"Received: by gw.test\r\n", b"Subject: hi\r\n\r\nHello\r\n.\r\n..two\r\nlast\r\n")
-STARTS_WITHIN_S = 10.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+PATIENCE_S = 120.0
+"""The machine may be busy."""
 
 
 @asynccontextmanager
@@ -47,17 +44,18 @@ async def smtp_sink(folder: Path, *options: str) -> AsyncIterator[int]:
         await _until_open(port)
         yield port
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGTERM)
         await process.wait()
 
 
 async def _until_open(port: int) -> None:
-    async with asyncio.timeout(STARTS_WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except ConnectionRefusedError:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)
             else:
                 writer.close()
                 return
@@ -66,7 +64,7 @@ async def _until_open(port: int) -> None:
 async def send(hop: NextHop, *recipients: str, times: int = 1) -> list[Sent]:
     pool = Pool(hostname="gw.test", clock=time.monotonic)
     mail = Outgoing("a@corp.test", tuple(map(Recipient, recipients)))
-    sent = [await pool.send(hop, mail, DATA, deadline=time.monotonic() + 20) for _ in range(times)]
+    sent = [await pool.send(hop, mail, DATA, deadline=time.monotonic() + PATIENCE_S) for _ in range(times)]
     await pool.close()
     return sent
 

@@ -1,6 +1,7 @@
 """The pool against a real, scripted server on loopback: reuse, caps, loss at every place, TLS, LMTP, MX."""
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -18,9 +19,12 @@ from gateway.smtp.pool import MESSAGES_PER_CONNECTION, Pool
 from gateway.smtp.wire import AFTER_DOT_LEAST_S, Budget
 from scanners.message import Recipient
 from tests.fakes.certificates import Authority
+from tests.fakes.ports import deaf_port
 from tests.fakes.resolver import FakeResolver, Zone
 from tests.fakes.smtp_server import DROP, RESET, Hold, ScriptedServer, scripted
 
+PATIENCE_S = 120.0
+"""The machine may be busy."""
 SMALL = (b"Received: by gw.test\r\n", b"Subject: hi\r\n\r\nHello\r\n.dot\r\n")
 WIRE = b"Received: by gw.test\r\nSubject: hi\r\n\r\nHello\r\n..dot\r\n"
 LARGE = (b"Subject: big\r\n\r\n", (b"0123456789" * 7 + b"\r\n") * 60_000)
@@ -56,7 +60,7 @@ class Bench:
         server: ScriptedServer | NextHop,
         *recipients: str,
         data: Sequence[bytes] = SMALL,
-        within: float = 20.0,
+        within: float = PATIENCE_S,
         before_dot: Callable[[Sequence[RecipientReply]], "asyncio.Future[bool]"] | None = None,
     ) -> Sent:
         where = server if isinstance(server, NextHop) else hop(server)
@@ -136,7 +140,7 @@ class TestReuse:
         bench = Bench(idle_s=0.05)
         async with scripted() as server:
             await bench.send(server)
-            await asyncio.wait_for(server.until_open(0), 20)
+            await asyncio.wait_for(server.until_open(0), PATIENCE_S)
             assert server.commands[-1] == b"QUIT"
         await bench.pool.close()
 
@@ -218,46 +222,52 @@ class TestLoss:
         assert (sent.phase, codes(sent), sent.unknown, sent.final) == (phase, [451], phase is Phase.AFTER_DOT, None)
 
     async def test_nobody_listens(self, bench: Bench) -> None:
-        async with scripted() as server:
-            pass
-        sent = await bench.send(server)
+        with deaf_port() as port:
+            sent = await bench.send(NextHop(Scheme.SMTP, "127.0.0.1", port))
         assert (sent.phase, codes(sent)) == (Phase.CONNECT, [451])
         assert sent.recipients[0].reply.enhanced == "4.4.1"
 
-    async def test_unknown_host(self, bench: Bench) -> None:
+    async def test_unknown_host(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Said by the system's resolver; which may take its time, or lie about names that can't exist: it is not asked here."""
+
+        def unknown(*_: object, **__: object) -> object:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
         sent = await bench.send(NextHop(Scheme.SMTP, "no-such-host.invalid", 25))
         assert (sent.phase, codes(sent), sent.recipients[0].reply.enhanced) == (Phase.CONNECT, [451], "4.4.3")
 
     @pytest.mark.parametrize("verb", ["GREETING", "MAIL", "DATA"])
     async def test_silence_ends_at_the_deadline(self, bench: Bench, verb: str) -> None:
-        silent = Hold(b"250 too late\r\n")
-        async with scripted() as server:
-            server.say(verb, silent)
-            began = time.monotonic()
-            sent = await bench.send(server, within=0.7)
-        assert time.monotonic() - began < 20
-        assert codes(sent) == [451]
-        assert silent.reached.is_set()
+        for within in (0.7, 3.0, 12.0, 48.0):  # a busy machine may need longer to get that far
+            silent = Hold(b"250 too late\r\n")
+            async with scripted() as server:
+                server.say(verb, silent)
+                sent = await asyncio.wait_for(bench.send(server, within=within), PATIENCE_S)
+            assert codes(sent) == [451]
+            if silent.reached.is_set():
+                return
+        pytest.fail(f"the client never came to {verb}")
 
     async def test_after_the_dot_the_deadline_does_not_cut(self, bench: Bench) -> None:
         slow = Hold(b"250 2.0.0 at last\r\n")
         async with scripted() as server:
             server.say("DOT", slow)
-            sending = asyncio.ensure_future(bench.send(server, within=20))
+            sending = asyncio.ensure_future(bench.send(server))
             await slow.reached.wait()
-            bench.clock.ahead = 60
+            bench.clock.ahead = 2 * PATIENCE_S
             slow.go.set()
             sent = await sending
         assert str(sent.final) == "250 2.0.0 at last"
 
     async def test_no_time_left_sends_no_dot(self, bench: Bench) -> None:
         async def late(_: Sequence[RecipientReply]) -> bool:
-            bench.clock.ahead = 60
+            bench.clock.ahead = 2 * PATIENCE_S
             return True
 
         async with scripted() as server:
             sent = await bench.send(server, before_dot=late)  # type: ignore[arg-type]
-            await asyncio.wait_for(server.until_open(0), 20)
+            await asyncio.wait_for(server.until_open(0), PATIENCE_S)
         assert (sent.phase, codes(sent), server.messages) == (Phase.DOT, [451], [])
 
     async def test_server_refuses_in_the_middle_of_the_content(self, bench: Bench) -> None:
@@ -293,7 +303,7 @@ class TestLoss:
             with pytest.raises(asyncio.CancelledError):
                 await sending
             held.go.set()
-            await asyncio.wait_for(server.until_open(0), 20)
+            await asyncio.wait_for(server.until_open(0), PATIENCE_S)
             assert codes(await bench.send(server)) == [250]
         assert server.connections == 2
 
@@ -323,7 +333,7 @@ class TestHook:
         async with scripted() as server:
             server.say("RCPT", b"450 4.2.1 later\r\n")
             sent = await bench.send(server, "x@c.test", "y@c.test", data=(b"x" * size,), before_dot=no)  # type: ignore[arg-type]
-            await asyncio.wait_for(server.until_open(0), 20)
+            await asyncio.wait_for(server.until_open(0), PATIENCE_S)
         assert (sent.phase, codes(sent), server.messages) == (Phase.DOT, [450, 451], [])
 
     async def test_its_own_fault_is_raised_and_nothing_is_delivered(self, bench: Bench) -> None:
@@ -333,7 +343,7 @@ class TestHook:
         async with scripted() as server:
             with pytest.raises(RuntimeError):
                 await bench.send(server, before_dot=broken)  # type: ignore[arg-type]
-            await asyncio.wait_for(server.until_open(0), 20)
+            await asyncio.wait_for(server.until_open(0), PATIENCE_S)
             assert codes(await bench.send(server)) == [250]
         assert len(server.messages) == 1
 
@@ -417,14 +427,14 @@ class TestBounds:
             await bench.pool.close()
             held.go.set()
             assert codes(await sending) == [250]
-            await asyncio.wait_for(server.until_open(0), 20)
+            await asyncio.wait_for(server.until_open(0), PATIENCE_S)
 
     async def test_closed_pool_parts_politely(self) -> None:
         bench = Bench()
         async with scripted() as server:
             await bench.send(server)
             await bench.pool.close()
-            await asyncio.wait_for(server.until_open(0), 20)
+            await asyncio.wait_for(server.until_open(0), PATIENCE_S)
             assert server.commands[-1] == b"QUIT"
             assert (await bench.send(server)).deferred_by_us
 

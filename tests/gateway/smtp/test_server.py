@@ -24,6 +24,8 @@ from scanners.message import Envelope
 from tests.fakes import receiving
 from tests.fakes.certificates import Authority
 
+PATIENCE_S = 120.0
+"""The machine may be busy."""
 LOOPS = pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 Loop = Callable[[], asyncio.AbstractEventLoop]
 INBOUND = Listener("inbound", "127.0.0.1:0", "inbound")
@@ -32,7 +34,7 @@ BIG = b"".join(b"line %07d of a large message\r\n" % number for number in range(
 
 def run(factory: Loop, work: Awaitable[None]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await work
 
     with asyncio.Runner(loop_factory=factory) as runner:

@@ -23,7 +23,7 @@ from scanners.mime import parse
 from tests.scanners.attachments.samples import mail
 
 _NEEDLE = b"SEALGATE-OWN-TEST-SIGNATURE-0001"
-_START_TRIES = 200
+_START_TRIES = 2_400
 
 
 def _message(raw: bytes) -> Message:
@@ -60,7 +60,7 @@ def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(120)
         if process.stderr:
             process.stderr.close()
 
@@ -71,31 +71,31 @@ def _pause() -> None:
 
 
 async def test_a_signature_is_found_and_named(clamd: str) -> None:
-    result = await ClamavScanner(clamd).scan(_message(b"From: a\r\n\r\nhello " + _NEEDLE))
+    result = await ClamavScanner(clamd, 120.0).scan(_message(b"From: a\r\n\r\nhello " + _NEEDLE))
     (finding,) = result.findings
     assert finding.code == "malware.clamav"
     assert finding.about.startswith("Sealgate.Own.Test")
 
 
 async def test_clean_mail_has_no_finding(clamd: str) -> None:
-    assert (await ClamavScanner(clamd).scan(_message(b"From: a\r\n\r\nhello"))).findings == ()
+    assert (await ClamavScanner(clamd, 120.0).scan(_message(b"From: a\r\n\r\nhello"))).findings == ()
 
 
 async def test_two_at_once(clamd: str) -> None:
-    scanner = ClamavScanner(clamd)
+    scanner = ClamavScanner(clamd, 120.0)
     results = await asyncio.gather(*(scanner.scan(_message(b"x" * 300_000 + _NEEDLE)) for _ in range(2)))
     assert [len(result.findings) for result in results] == [1, 1]
 
 
 async def test_what_clamd_refuses_for_its_size_is_not_clean(clamd: str) -> None:
     with pytest.raises(ClamavError):
-        await ClamavScanner(clamd).scan(_message(b"x" * 3_000_000))
+        await ClamavScanner(clamd, 120.0).scan(_message(b"x" * 3_000_000))
 
 
 async def test_no_clamd_is_a_failed_scanner(tmp_path: Path) -> None:
     scanner = ClamavScanner(f"unix:{tmp_path / 'none'}", 1.0)
     assert not await scanner.ping()
-    scanned = await scan(_message(b"x"), (scanner,), None, 5.0, asyncio.get_running_loop().time)
+    scanned = await scan(_message(b"x"), (scanner,), None, 120.0, asyncio.get_running_loop().time)
     assert [(finding.code, finding.about) for finding in scanned.findings] == [("scanner.failed", "clamav")]
 
 
@@ -147,7 +147,7 @@ async def test_a_hanging_clamd_raises_in_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Eicar-Test-Signature", "Win.Test.EICAR_HDB-1 with blanks"])
 async def test_names_come_through(tmp_path: Path, name: str) -> None:
     async with _fake(tmp_path, f"stream: {name} FOUND\0".encode()) as address:
-        (finding,) = (await ClamavScanner(address, 2.0).scan(_message(b"x"))).findings
+        (finding,) = (await ClamavScanner(address, 120.0).scan(_message(b"x"))).findings
         assert finding.about == name
 
 
@@ -168,7 +168,7 @@ _BLOCK = base64.encodebytes(_LARGE).replace(b"\n", b"\r\n").rstrip()
 
 async def test_a_large_attachment_goes_decoded_and_is_named(clamd: str) -> None:
     """In the mail's own stream the signature stands only in base64; the part that held it is said."""
-    (finding,) = (await ClamavScanner(clamd).scan(parse(mail().envelope, _attached(_BLOCK)))).findings
+    (finding,) = (await ClamavScanner(clamd, 120.0).scan(parse(mail().envelope, _attached(_BLOCK)))).findings
     assert (finding.code, finding.part) == ("malware.clamav", "2")
 
 

@@ -84,7 +84,7 @@ MARKUP: Mapping[str, tuple[str, ...]] = {
 async def look(tmp_path: Path, rules: CompiledRules, rules_file: Path) -> AsyncIterator["Look"]:
     pool = DecoderPool(tmp_path / "decoder.sock", 1, rules_file)
     await pool.start()
-    opener = AttachmentOpener(tmp_path / "decoder.sock", rules.version, Cache(0), PoisonMemory({}))
+    opener = AttachmentOpener(tmp_path / "decoder.sock", rules.version, Cache(0), PoisonMemory({}), deadline_s=120.0)
     settings = registry.Settings(local_domains=("corp.test",))
     yield Look(opener, registry.scanners(settings, registry.dictionaries_of(), None))
     await pool.stop()
@@ -100,7 +100,7 @@ class Look:
         """Look at one mail; unseen is noted."""
         message = mime.parse(envelope(Direction.OUTBOUND), raw)
         clock = time.monotonic
-        seen = await scan(message, self.scanners, self.opener, 30.0, clock)
+        seen = await scan(message, self.scanners, self.opener, 300.0, clock)
         wanted = NUMBER if any(one.isdigit() for one in text) else WORDS
         self.count += 1
         if wanted not in {finding.code for finding in seen.findings}:

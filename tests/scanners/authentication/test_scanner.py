@@ -212,7 +212,7 @@ WATCHED = """
             await AuthenticationScanner(FakeResolver(ZONE | records)).scan(message(raw, sender=sender))
         assert out == [], out
         async with nameserver(lambda query, how: reply(query, rcode=3)) as server:
-            resolver = CachingResolver((f"127.0.0.1:{server.port}",))
+            resolver = CachingResolver((f"127.0.0.1:{server.port}",), 60.0)
             for sender in ("joe@a.test", "", "joe@exp.test"):
                 await AuthenticationScanner(resolver).scan(message(raw, sender=sender))
             assert server.asked
