@@ -29,7 +29,7 @@ from gateway.smtp.commands import Outgoing
 from gateway.smtp.nexthop import NextHop
 from gateway.smtp.reply import Reply
 from gateway.treatments import trim
-from gateway.treatments.sign import Signer
+from gateway.treatments.sign import Signer, signer_for
 from gateway.treatments.table import KINDS, Unmet, apply, unmet_joined
 from policies.decision import Disposition, Treatment
 from policies.facts import Context
@@ -206,7 +206,7 @@ class Pipeline:
             share.route,
             message_id=envelope.id,
             at=parts.now(),
-            signer=self._signer(envelope),
+            signer=signer_for(envelope, parts.signer),
         )
         if isinstance(
             treated, Unmet
@@ -272,10 +272,6 @@ class Pipeline:
         if envelope.direction is not Direction.INBOUND or judged.scanned.authentication is None:
             return received
         return results.authentication_results(judged.scanned.authentication, gateway.authserv_id) + received
-
-    def _signer(self, envelope: Envelope) -> Signer | None:
-        """Our signature belongs on what leaves the company."""
-        return None if envelope.direction is Direction.INBOUND else self.parts.signer
 
     # -- custody
 

@@ -38,6 +38,7 @@ from gateway.store.blobs import FolderBlobs
 from gateway.store.opening import open_store
 from gateway.treatments.sign import Signer, load_signer
 from gateway.treatments.trim import trimmed
+from policies.facts import fold_domain
 from scanners.attachments.cache import Cache
 from scanners.attachments.opener import AttachmentOpener
 from scanners.attachments.poison import PoisonTable
@@ -94,7 +95,9 @@ def retries(config: Config) -> RetryStrategy:
 def signer(config: Config) -> Signer | None:
     """The DKIM key, if one is configured. Raises KeyUnusable."""
     dkim = config.dkim
-    return load_signer(dkim.domain.lower(), dkim.selector, dkim.key_file) if dkim.domain and dkim.key_file else None
+    return (
+        load_signer(fold_domain(dkim.domain), dkim.selector, dkim.key_file) if dkim.domain and dkim.key_file else None
+    )
 
 
 def outward(config: Config, carrier: Carrier, routes: Routes, hops: Hops) -> Outward:
@@ -142,7 +145,9 @@ async def open_releaser(desk: Desk) -> AsyncIterator[Releaser]:
         opener = AttachmentOpener(state / "run" / "decoder.sock", rules.version, Cache(0), poison)
         judge = loading.build(config, resolver, opener)
         gather = Gatherer.of(config, lambda: datetime.now().astimezone(), desk.memory.correspondents)
-        rejudge = rejudger(judge, gather, time.monotonic, config.gateway.local_domains, monitor=config.gateway.mode == "monitor")
+        rejudge = rejudger(
+            judge, gather, time.monotonic, config.gateway.local_domains, monitor=config.gateway.mode == "monitor"
+        )
         yield Releaser(desk.custody, rejudge, desk.routes, judge.version)
 
 

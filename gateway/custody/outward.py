@@ -10,11 +10,11 @@ from gateway.routes import Routes
 from gateway.smtp.carrier import Carrier
 from gateway.smtp.nexthop import NextHop
 from gateway.store.protocol import Held
-from gateway.treatments.sign import Signer
+from gateway.treatments.sign import Signer, signer_for
 from gateway.treatments.table import UNALTERABLE, Treated, Unmet, apply
 from gateway.treatments.trim import trimming
 from policies.decision import Decision
-from scanners.message import Direction, Envelope
+from scanners.message import Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +41,12 @@ class Outward:
         data = self.trim(held.envelope, raw)
         treated = apply(
             data, decision.treatments, route, message_id=delivery.message_id, at=at, waived=waived,
-            signer=self._signer(held.envelope),
+            signer=signer_for(held.envelope, self.signer),
         )  # fmt: skip
         if isinstance(treated, Unmet):
             return treated
         trimmed = (trimming(held.envelope.direction),) if data != raw else ()
         return Treated((held.head, *treated.pieces), trimmed + treated.done)
-
-    def _signer(self, envelope: Envelope) -> Signer | None:
-        """Ours signs what is ours: outgoing mail whose sender is in the signing domain, and what we write ourselves."""
-        signer = self.signer
-        if signer is None or envelope.direction is Direction.INBOUND:
-            return None
-        domain = envelope.sender.rpartition("@")[2].lower()
-        return signer if not domain or domain == signer.domain or domain.endswith("." + signer.domain) else None
 
 
 def route_of(routes: Routes, delivery: Delivery) -> Route | None:

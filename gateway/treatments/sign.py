@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pybase64 import b64encode
 
+from policies.facts import domain_of
+from scanners.message import Direction, Envelope
+
 SIGNED = (
     "from", "to", "cc", "reply-to", "sender", "subject", "date", "message-id", "in-reply-to", "references",
     "mime-version", "content-type", "content-transfer-encoding",
@@ -55,6 +58,14 @@ class Signer:
         coded = b64encode(signature).decode()
         lines = "\r\n  ".join(coded[at : at + 70] for at in range(0, len(coded), 70))
         return f"DKIM-Signature:{value}{lines}\r\n".encode()
+
+
+def signer_for(envelope: Envelope, signer: Signer | None) -> Signer | None:
+    """Ours signs what is ours: outgoing mail whose sender is in the signing domain, and what we write ourselves."""
+    if signer is None or envelope.direction is Direction.INBOUND:
+        return None
+    domain = domain_of(envelope.sender)
+    return signer if not domain or domain == signer.domain or domain.endswith("." + signer.domain) else None
 
 
 def load_signer(domain: str, selector: str, key_file: Path) -> Signer:

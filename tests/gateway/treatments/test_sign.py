@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.treatments.sign import KeyUnusable, Signer, load_signer, relaxed_body
+from gateway.treatments.sign import KeyUnusable, Signer, load_signer, relaxed_body, signer_for
+from scanners.message import Direction
+from tests.gateway.samples import envelope
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 MAIL = (
@@ -103,6 +105,23 @@ def test_any_body_is_canonical_as_dkimpy_has_it(body):
 @pytest.mark.parametrize("mail", [b"\r\nbody only\r\n", b"From: a@x.test\r\n", b"", b"From: a@x.test\r\n\r\n"])
 def test_odd_mail_is_signed_without_a_crash(signed_by, mail):
     assert signed_by[0].sign(mail, AT).startswith(b"DKIM-Signature:")
+
+
+@pytest.mark.parametrize(
+    ("sender", "way", "signs"),
+    [
+        ("a@corp.test", Direction.OUTBOUND, True),
+        ("a@mail.CORP.test", Direction.SUBMISSION, True),
+        ("", Direction.OUTBOUND, True),
+        ("a@acme.example", Direction.OUTBOUND, False),
+        ("a@notcorp.test", Direction.SUBMISSION, False),
+        ("a@corp.test", Direction.INBOUND, False),
+    ],
+)
+def test_our_name_is_put_to_what_is_ours_only(sender, way, signs):
+    signer = rsa_signer()
+    assert signer_for(envelope(sender=sender, direction=way), signer) is (signer if signs else None)
+    assert signer_for(envelope(sender=sender, direction=way), None) is None
 
 
 def test_keys_come_from_files(tmp_path):
