@@ -18,14 +18,13 @@ from gateway.config import HOUSE_LISTENER
 from gateway.custody.bounce import Action, Fate, Notice, dsn, wants
 from gateway.custody.custody import AlreadyTaken, Custody, Taken
 from gateway.custody.delivery import Delivery, State
-from gateway.custody.house import House, written_here
+from gateway.custody.house import House, fields, thread, written_here
 from gateway.plan import Share
 from gateway.recording.recorder import Recorder
 from gateway.routes import Routes
 from gateway.store.protocol import Filter, Held
 from policies.decision import Decision, Reason
 from scanners.message import Direction, Envelope, Recipient
-from scanners.mime_reader import Budget, Options, Reader
 
 GATEWAY = Actor("system", "gateway")
 MAX_REASONS = 20
@@ -36,8 +35,8 @@ MAX_COUNTED = 100_000
 """Recipients counted in an hour; beyond, counting begins anew: some 10 MB of memory."""
 MAX_LOCAL, MAX_DOMAIN = 64, 255
 """Characters of an address (RFC 5321 4.5.3.1)."""
-HEADER_BYTES = 1 << 18
-"""Of a header, looked through for Auto-Submitted."""
+MAX_NAMED = 10
+"""Recipients named in a notice."""
 _SPOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-=")
 
 
@@ -109,9 +108,15 @@ class Notices:
         text = [
             "您的邮件已被扣留，等待审批。无需重发。",
             "Your mail is held and waits for approval. There is no need to send it again.",
+            "",
+            *_which(held, delivery),
             *_because(reasons),
+            "",
+            f"若到 {_day(delivery)} 仍无人审批，邮件将不会发出，届时另行通知。如有疑问，请联系管理员并告知下方编号。",
+            f"If nobody answers until {_day(delivery)} it will not be sent, and you will be told.",
+            f"Questions: ask {self._house.postmaster} and name the id below.",
         ]
-        return await self._write(held, delivery, "held", "邮件等待审批 Mail held for approval", text)
+        return await self._write(held, delivery, "held", "邮件等待审批 Mail held for approval", text, threaded=True)
 
     async def quarantined(self, held: Held, delivery: Delivery, reasons: Sequence[Reason], raw: bytes) -> int:
         """Tell those recipients that are ours of mail from outside that is held for them: from whom, why, how to ask. Says how many.
@@ -151,10 +156,11 @@ class Notices:
             if expired
             else ["审批未通过，邮件未发送。", "The approval was refused; the mail was not sent."]
         )
+        text += ["", *_which(held, delivery)]
         if comment:
             text.append(f"说明 comment: {' '.join(comment.split())[:500]}")
         subject = "邮件未发送 Mail not sent"
-        return await self._write(held, delivery, "ended", subject, text)
+        return await self._write(held, delivery, "ended", subject, text, threaded=not expired)
 
     async def undeliverable(self, held: Held, delivery: Delivery, why: str) -> bool:
         """Tell the postmaster of mail that can neither go on nor back."""
@@ -169,12 +175,18 @@ class Notices:
         data = self._mail(notice_id, self._house.postmaster, "邮件无法投递 Mail undeliverable", text, delivery)
         return await self._take(notice_id, self._house.postmaster, data, "undeliverable", delivery, delivery.id)
 
-    async def _write(self, held: Held, delivery: Delivery, kind: str, subject: str, text: list[str]) -> bool:
+    async def _write(
+        self, held: Held, delivery: Delivery, kind: str, subject: str, text: list[str], *, threaded: bool
+    ) -> bool:
+        """``threaded``: below the mail it is about, for which that mail is opened; many that expire at once are not."""
         notice_id = derived_id(delivery.message_id, f"{kind} {delivery.id}")
-        data = self._mail(notice_id, held.envelope.sender, subject, text, delivery)
+        about = thread(await self._custody.raw(delivery.message_id) or b"") if threaded else ""
+        data = self._mail(notice_id, held.envelope.sender, subject, text, delivery, about)
         return await self._take(notice_id, held.envelope.sender, data, kind, delivery, delivery.id)
 
-    def _mail(self, notice_id: str, to: str, subject: str, text: list[str], delivery: Delivery) -> bytes:
+    def _mail(
+        self, notice_id: str, to: str, subject: str, text: list[str], delivery: Delivery, about: str = ""
+    ) -> bytes:
         mail = EmailMessage(policy=SMTP.clone(utf8=not to.isascii()))
         mail["From"] = f"Sealgate <{self._house.postmaster}>"
         mail["To"] = f"<{to}>" if "\r" not in to and "\n" not in to else "<>"
@@ -184,7 +196,8 @@ class Notices:
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Auto-Response-Suppress"] = "All"
         mail.set_content("\n".join([*text, "", f"id {delivery.message_id}", ""]), cte="base64")
-        return mail.as_bytes()
+        below = f"In-Reply-To: {about}\r\nReferences: {about}\r\n".encode() if about else b""
+        return below + mail.as_bytes()  # in front, as it is: the library would fold a long id into an encoded word
 
     async def _take(self, notice_id: str, to: str, data: bytes, kind: str, delivery: Delivery, about: str) -> bool:
         """Into custody, once. True when it is there, or was for the same matter."""
@@ -222,9 +235,10 @@ class Notices:
 
 def automatic(raw: bytes) -> bool:
     """Whether a machine sent it (RFC 3834 5: any Auto-Submitted but ``no``)."""
-    block = Reader(Options(), Budget()).header(raw[:HEADER_BYTES], 0, min(len(raw), HEADER_BYTES), "1")
-    said = [each.raw for each in block.fields if each.name.lower() == b"auto-submitted"]
-    return any(each.split(b";")[0].split(b"(")[0].strip().lower() not in (b"", b"no") for each in said)
+    return any(
+        each.split(b";")[0].split(b"(")[0].strip().lower() not in (b"", b"no")
+        for each in fields(raw, b"auto-submitted")
+    )
 
 
 def _spoken(address: str) -> str:
@@ -237,3 +251,17 @@ def _spoken(address: str) -> str:
 
 def _because(reasons: Sequence[Reason]) -> list[str]:
     return [f"- {reason.title.zh} / {reason.title.en}" for reason in reasons[:MAX_REASONS]]
+
+
+def _which(held: Held, delivery: Delivery) -> list[str]:
+    """What tells the sender which mail it is; nothing of its content."""
+    named = [_spoken(each) for each in delivery.addresses[:MAX_NAMED]]
+    more = f" +{len(delivery.addresses) - MAX_NAMED}" if len(delivery.addresses) > MAX_NAMED else ""
+    return [
+        f"发送时间 sent: {held.envelope.received_at.astimezone():%Y-%m-%d %H:%M %z}",
+        f"收件人 to: {', '.join(named)}{more}",
+    ]
+
+
+def _day(delivery: Delivery) -> str:
+    return f"{delivery.due.astimezone():%Y-%m-%d}"

@@ -275,6 +275,9 @@ async def test_the_sender_hears_of_a_hold_and_of_its_end(at):
     mails = [message_from_bytes(data, policy=policy.default) for _, _, data in office.carrier.taken]
     assert [m["Subject"] for m in mails] == ["邮件等待审批 Mail held for approval", "邮件未发送 Mail not sent"]
     assert all(m["Auto-Submitted"] == "auto-generated" for m in mails)
+    texts = [m.get_content() for m in mails]
+    assert all("收件人 to: " in text and "发送时间 sent: " in text for text in texts), "the sender must know which mail"
+    assert "and you will be told" in texts[0]
     assert [event.type for event in at.recorder.events if event.msg == envelope().id] == [
         "message.decided",
         "hold.expire",
