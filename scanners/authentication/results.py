@@ -10,6 +10,8 @@ from scanners.encoded import text_of
 __all__ = ["Authentication", "authentication_results", "strip_forged"]
 
 FIELD = b"authentication-results"
+OWN_MARK = b"x-sealgate-"
+"""How the names of the marks begin that our own rules put on mail."""
 MAX_COMMENT = 160
 """Characters of a reason in a comment."""
 MAX_VALUE = 255
@@ -77,29 +79,32 @@ def _value(text: str) -> str:
 
 
 def strip_forged(raw: bytes, header_length: int, authserv_id: str) -> list[bytes]:
-    """The message in pieces, without Authentication-Results fields that claim ``authserv_id`` (RFC 8601 5).
+    """The message in pieces, without Authentication-Results fields that claim ``authserv_id`` (RFC 8601 5), nor fields of our own name:
+    whoever sorts mail by our marks must not be answered by the sender.
 
     Every other byte stays as it came, so that signatures still verify. Whatever line ends a lenient reader might see count as
     line ends here. A field that can't be read and holds our name anywhere is removed as well.
     """
     header = raw[:header_length]
-    if FIELD not in header.lower():
+    lower = header.lower()
+    if FIELD not in lower and OWN_MARK not in lower:
         return [raw]
     wanted = to_ascii(authserv_id) or authserv_id.lower()
     kept: list[bytes] = []
     start = 0
     for begin, end in _fields(header):
         name, colon, value = header[begin:end].partition(b":")
-        if colon and _is_results(name) and _claims(value, wanted):
+        shown = _shown_name(name)
+        if colon and (shown.startswith(OWN_MARK) or (shown == FIELD and _claims(value, wanted))):
             kept.append(raw[start:begin])
             start = end
     kept.append(raw[start:])
     return [piece for piece in kept if piece]
 
 
-def _is_results(name: bytes) -> bool:
+def _shown_name(name: bytes) -> bytes:
     """The field's name to a lenient reader: blanks, NUL and a byte order mark around it don't count."""
-    return bytes(byte for byte in name[:128] if 0x21 <= byte < 0x7F).lower() == FIELD
+    return bytes(byte for byte in name[:128] if 0x21 <= byte < 0x7F).lower()
 
 
 def _fields(header: bytes) -> list[tuple[int, int]]:

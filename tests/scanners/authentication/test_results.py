@@ -106,6 +106,9 @@ REST = b"From: a@a.test\r\nSubject: Authentication-Results: gw.test; dkim=pass\r
         b"\xef\xbb\xbfAuthentication-Results: gw.test; dkim=pass\r\n",
         b"Authentication-Results: \r\n \r\n gw.test; dkim=pass\r\n",
         b"Authentication-Results: (" + b"x" * 70_000 + b") gw.test; dkim=pass\r\n",
+        b"X-Sealgate-Flag: clean\r\n",
+        b"x-sealgate-MONITOR : deliver;\r\n rules=none\r\n",
+        b"\xef\xbb\xbfX-Sealgate-Flag: clean\r\n",
     ],
 )
 @pytest.mark.parametrize("before", [b"", b"Received: x\r\n\tby y\r\n"])
