@@ -31,7 +31,10 @@ _ALIASES = {
     "koi8_u": "koi8-u",
     "cp1258": "windows-1258",
     "viscii": "",
-    "cp037": "ibm037",
+    "cp037": "ibm037 cp037 ebcdic-cp-us ebcdic-cp-ca csibm037 ibm01140 cp1140",
+    "cp500": "ibm500 cp500 ebcdic-cp-be ebcdic-cp-ch csibm500 ebcdic-international",
+    "cp273": "ibm273 cp273 csibm273",
+    "cp1026": "ibm1026 cp1026 csibm1026",
     "mac_roman": "macintosh mac x-mac-roman",
 }
 _NUMBERED = {f"iso-8859-{n}": f"iso8859_{n}" for n in (*range(2, 12), 13, 14, 15, 16)} | {
@@ -51,6 +54,37 @@ _GUESSED = ("ascii", "")
 _SPARE_932 = frozenset("\x80\xa0\uf8f0\uf8f1\uf8f2\uf8f3")
 """Python's table takes bytes no Japanese text holds."""
 
+_SAMPLE = 400
+"""Bytes that a guess looks at."""
+_FEWEST = 12
+"""Bytes below which a guess at a charset that nobody labels is none."""
+_EBCDIC_LETTERS = bytes(
+    (
+        *range(0x81, 0x8A),
+        *range(0x91, 0x9A),
+        *range(0xA2, 0xAA),
+        *range(0xC1, 0xCA),
+        *range(0xD1, 0xDA),
+        *range(0xE2, 0xEA),
+        *range(0xF0, 0xFA),
+    )
+)
+_EBCDIC = _EBCDIC_LETTERS + bytes(
+    (
+        0x0D,
+        0x15,
+        0x25,
+        0x05,
+        *range(0x4A, 0x51),
+        *range(0x5A, 0x62),
+        *range(0x6A, 0x70),
+        *range(0x79, 0x80),
+        0x40,
+        0xC0,
+        0xD0,
+        0xE0,
+    )
+)
 UNREADABLE_SHARE = 0.1
 """More replacement characters than this share of a text: it was not read."""
 
@@ -124,6 +158,8 @@ def _behind(content: bytes, codec: str, text: str) -> str:
     if codec == "utf-8" or content.isascii():
         return ""
     if codec == "gb18030":  # fits nearly any bytes; text in common characters fits GB 2312, and Big5's does not
+        if is_ebcdic(content):
+            return content.decode("cp037")
         if _fits(content, "utf-8"):
             return content.decode("utf-8")
         return "" if _fits(content, "gb2312") else _other_east_asian(content)
@@ -195,6 +231,8 @@ def _guess(content: bytes) -> Decoded:
         return Decoded(_lenient(content, marked).lstrip("\ufeff"), marked)
     if b"\0" in content and content.count(b"\0") * 4 > len(content):
         return _wide(content)
+    if is_ebcdic(content):
+        return Decoded(_lenient(content, "gb18030"), "gb18030", content.decode("cp037"))
     for codec in ("utf-8", "gb18030", "cp950", "cp932", "cp949"):
         try:
             text = content.decode(codec)
@@ -222,8 +260,34 @@ def _other_east_asian(content: bytes) -> str:
         return ""
 
 
+def is_ebcdic(content: bytes) -> bool:
+    """Text of a mainframe: letters above 0x80 with gaps between, digits at the end, and blanks that look like ``@``."""
+    head = content[:_SAMPLE]
+    if len(head) < _FEWEST or head.isascii():
+        return False
+    return len(head.translate(None, _EBCDIC)) * 20 <= len(head) and len(
+        head.translate(None, _EBCDIC_LETTERS)
+    ) * 2 < len(head)
+
+
+def utf32_of(content: bytes) -> str:
+    """``utf-32-le`` or ``utf-32-be`` when two bytes of each four are zero and what comes out is text, else ``""``."""
+    head = content[: _SAMPLE // 4 * 4]
+    most = len(head) // 4 * 0.9
+    zeros = [head[place::4].count(0) for place in range(4)]
+    for codec, places in (("utf-32-le", (2, 3)), ("utf-32-be", (0, 1))):
+        if len(head) >= _FEWEST and all(zeros[place] > most for place in places):
+            text = head.decode(codec, "replace")
+            if sum(one.isprintable() or one.isspace() for one in text) > 0.9 * len(text):
+                return codec
+    return ""
+
+
 def _wide(content: bytes) -> Decoded:
-    """UTF-16 without a byte order mark: zero bytes stand at odd places when it is little-endian."""
+    """UTF-16 without a byte order mark: zero bytes stand at odd places when it is little-endian. Or UTF-32."""
+    wide = utf32_of(content)
+    if wide:
+        return Decoded(_lenient(content, wide), wide, trouble="wrong_charset")
     codec = "utf-16-le" if content[1::2].count(b"\0") >= content[::2].count(b"\0") else "utf-16-be"
     plain = content.replace(b"\0", b"")
     other = (

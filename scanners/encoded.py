@@ -21,8 +21,8 @@ MAX_KNOWN = 120
 MAX_PIECES = 64
 """RFC 2231 continuations in one field; names of 255 characters need fewer than ten."""
 
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-NOT_BASE64 = bytes(byte for byte in range(256) if byte not in _ALPHABET)
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+NOT_BASE64 = bytes(byte for byte in range(256) if byte not in ALPHABET)
 
 
 @dataclass(frozen=True, slots=True)

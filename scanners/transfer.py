@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pybase64
 import re2
 
-from scanners.encoded import NOT_BASE64, lenient_base64
+from scanners.encoded import ALPHABET, NOT_BASE64, lenient_base64
 from scanners.patterns import Marks
 
 MAX_EMBEDDED = 50
@@ -18,6 +18,7 @@ _PASTED = re2.compile(rb"(?m)^(?:[A-Za-z0-9+/]{40,}\r?\n)*[A-Za-z0-9+/]{40,}(?:\
 IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
 _UU_NAMES = frozenset(("x-uuencode", "uuencode", "x-uue", "uue"))
 _BLANKS = b"\r\n \t"
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _BLANK_ENDS = Marks(b" \r\n", b"\t\r\n", b" \n", b"\t\n")
 _SHORTEST, _LONGEST = 16, 1_000
 """Lengths of base64 lines worth cutting by strides; mail has 76, some programs 60, 64 or 72."""
@@ -81,6 +82,9 @@ def _base64(body: bytes, *, stop: bool) -> Transferred:
     except binascii.Error:
         pass  # junk, padding in the middle or none at the end: read as far as anyone would, and say so
     if stop:
+        other = clean.translate(_URL_SAFE)
+        if other != clean and not other.translate(None, ALPHABET):
+            return Transferred(lenient_base64(other), "base64")  # as addresses write it (RFC 4648 5)
         tidy = loose_lines(body)[1].translate(None, _BLANKS)
         if tidy != clean:
             return Transferred(lenient_base64(tidy), "base64")

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from scanners import charset, text
+from scanners import active, charset, text
 from scanners.base import Result, Stage
 from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.impersonation import registered, unicode_domain
@@ -34,7 +34,7 @@ SCHEME = Code(
     "url.scheme", Severity.MEDIUM, "链接使用危险协议", "A link runs script or holds data instead of leading somewhere"
 )
 LIMIT = Code("content.limit.urls", Severity.LOW, "链接数量超过上限", "More links than are looked at")
-CODES = (MISMATCH, CONFUSABLE, ADDRESS, USERINFO, SCHEME, LIMIT)
+CODES = (MISMATCH, CONFUSABLE, ADDRESS, USERINFO, SCHEME, LIMIT, *active.CODES)
 
 MAX_URLS = 500
 """Links of one message that are looked at; newsletters have about fifty."""
@@ -50,7 +50,8 @@ _ODD_TARGET = (
     r"(?i)(?:[\s\"'/](?:src|href|action|formaction|data|background|poster|xlink:href)\s{0,4}=|;\s{0,4}url\s{0,4}=)\s{0,4}[\"']?\s{0,4}"
     r"((?:(?:https?|ftp)://(?:[0-9]|\[)|javascript:|vbscript:|data:text/|file:|\\\\|ms-[a-z]{2,20}:|search-ms:|mhtml:)[^\s\"'<>]{0,1000})"
 )
-"""What a page loads, sends to or goes to by itself, where that is no name but a number, a script or a share."""
+"""What a page loads, sends to or goes to by itself, where that is no name but a number, a script or a share; what acts in it is looked for
+in the same pass."""
 _RUNS = ("javascript:", "data:", "vbscript:", "file:", "\\\\", "ms-", "search-ms:", "search:", "mhtml:", "shell:")
 
 
@@ -59,7 +60,7 @@ class UrlScanner:
     """Looks at every link of bodies and HTML parts, without following any."""
 
     _url: Any = field(default_factory=lambda: compiled(TEXT_URL), repr=False, compare=False)
-    _odd: Any = field(default_factory=lambda: compiled(_ODD_TARGET), repr=False, compare=False)
+    _odd: Any = field(default_factory=lambda: compiled(f"{_ODD_TARGET}|{active.PATTERN}"), repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -99,8 +100,11 @@ class UrlScanner:
                 )
                 if more:
                     _keep(found, LIMIT, part.path, "urls")
-                odd = islice(self._odd.finditer(source.encode("utf-8", "replace")), budget)
-                held += [text.Link(match.group(1).decode("utf-8", "replace"), "") for match in odd]
+                for match in islice(self._odd.finditer(source.encode("utf-8", "replace")), budget):
+                    if match.group(1):
+                        held.append(text.Link(match.group(1).decode("utf-8", "replace"), ""))
+                    elif part.is_body:  # files are a decoder's
+                        _keep(found, active.ACTIVE, part.path, active.kind_of(match.group(2), match.group(3)))
             if part.text and "://" in part.text:
                 data = part.text.encode("utf-8", "replace")
                 for number, match in enumerate(self._url.finditer(data)):

@@ -37,6 +37,12 @@ DANGEROUS = Code(
     "附件是可执行或危险类型",
     "The attachment is an executable or otherwise dangerous type",
 )
+SCRIPT = Code(
+    "attachment.script",
+    Severity.MEDIUM,
+    "文件内容是脚本，名称却看不出",
+    "The lines of the file are a script, which its name does not say; about is the language",
+)
 DOUBLE_EXTENSION = Code(
     "attachment.double_extension",
     Severity.HIGH,
@@ -79,6 +85,6 @@ QR = Code("url.qr", Severity.LOW, "图片中的二维码", "A QR code in an imag
 
 CODES = (
     UNREADABLE, ENCRYPTED, DECRYPTED, CRASHES, LIMIT, YARA, DANGEROUS, DOUBLE_EXTENSION, MISMATCH, MACRO, TEMPLATE, ACTIVE_PDF,
-    SMUGGLING, AMBIGUOUS, EMBEDDED, QR,
+    SMUGGLING, AMBIGUOUS, EMBEDDED, QR, SCRIPT,
 )  # fmt: skip
 """What the opener puts into ``Message.defects``; ``malware.clamav`` is declared by ClamavScanner itself."""

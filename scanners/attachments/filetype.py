@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from scanners.charset import utf32_of
+
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF-", "application/pdf"),
     (0, b"PK\x03\x04", "application/zip"),
@@ -287,6 +289,8 @@ def looks_like_text(head: bytes) -> bool:
         return True
     zeros = head.count(0)
     if zeros:
+        if utf32_of(head):
+            return True
         half = max(1, len(head) // 2)
         return (
             max(head[0::2].count(0), head[1::2].count(0)) > half * 0.4

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import re2
 
-from scanners import text
-from scanners.attachments import filetype
+from scanners import active, text
+from scanners.attachments import filetype, scripts
 from scanners.attachments.budget import LimitReached
 from scanners.attachments.codes import DANGEROUS, SMUGGLING
 from scanners.attachments.plain import decoded
@@ -100,6 +100,9 @@ def read(data: bytes, reading: Reading) -> None:
 
     source, other = decoded(data, reading, text.declared_charset(data))
     _smuggling(source, reading)
+    scripts.look(source, reading)
+    for kind in active.kinds(source.encode("utf-8", "replace")):
+        reading.note(Note(active.ACTIVE, f"HTML with {kind}", about=kind))
     page = text.read(source[:MAX_HTML])
     if page.cut:
         reading.limited("html", text.MAX_RULES)

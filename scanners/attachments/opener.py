@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from scanners.active import ACTIVE
 from scanners.attachments.cache import Cache, Key, Opened
 from scanners.attachments.candidates import passwords
 from scanners.attachments.codes import CODES, CRASHES, ENCRYPTED, LIMIT
@@ -46,7 +47,7 @@ SOFT_SHARE = 0.8
 """Of the time for a try, what the decoder gives the job; then it has its own grace, and answering takes a moment."""
 _EICAR = b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE"
 _STARRED = tuple(code.code[:-1] for code in CODES if code.code.endswith(".*"))
-_PLAIN = frozenset((*(code.code for code in CODES if not code.code.endswith(".*")), "url.mismatch"))
+_PLAIN = frozenset((*(code.code for code in CODES if not code.code.endswith(".*")), "url.mismatch", ACTIVE.code))
 _ANSWER = msgspec.msgpack.Decoder(Answer)
 
 

@@ -3,14 +3,12 @@
 import re2
 
 from scanners import charset, contentlines
+from scanners.attachments import scripts
 from scanners.attachments.budget import MAX_TEXT, LimitReached
 from scanners.attachments.codes import ENCRYPTED, MACRO, UNREADABLE
 from scanners.attachments.reading import Note, Reading
 from scanners.transfer import MAX_EMBEDDED, embedded
 
-MAX_ESCAPED = 2_000_000
-"""Characters of a text whose escapes (JSON, properties files) are undone."""
-_ESCAPE = re2.compile(r"\\u([0-9a-fA-F]{4})")
 _TABLES = (".csv", ".tsv", ".tab", ".txt", ".xls", ".slk", ".iqy", ".prn")
 _DDE = re2.compile(r"(?m)(?:^|[,;\t\"])[ \t\"']{0,4}[=+@-][A-Za-z0-9+*/=@(._-]{0,40}[A-Za-z]\|[^\r\n]{1,200}!")
 """``=cmd|' /c calc'!A0``: a program, a topic and a cell of it."""
@@ -39,10 +37,7 @@ def read(data: bytes, reading: Reading) -> None:
     reading.say(text)
     if other and other != text:
         reading.also(other)
-    if "\\u" in text and len(text) < MAX_ESCAPED:
-        plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
-        if plain != text:
-            reading.say(plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    scripts.look(text, reading)
     if reading.name.lower().endswith(_TABLES) and _DDE.search(text):
         reading.note(Note(MACRO, "a cell that starts a program (DDE)", about="dde"))
     if contentlines.is_card(data):
@@ -95,6 +90,7 @@ def read_xml(data: bytes, reading: Reading) -> None:
 
     source, _ = decoded(data, reading)
     reading.say(source)
+    scripts.look(source, reading)
     if "<?mso-application" in source[:2_000] and ("macrosPresent" in source or "binData" in source):
         reading.note(Note(MACRO, "Office XML with macros or binary objects", about="xml"))
     if len(source) > MAX_SHOWN:

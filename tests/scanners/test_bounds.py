@@ -69,7 +69,7 @@ SILENT = {
 """Bounds that stop no reading, or whose end has another finding."""
 
 OPEN = {
-    "mime.MAX_QUOTED", "attachments/plain.MAX_ESCAPED", "attachments/cms.MAX_PIECES", "attachments/cms.MAX_NESTING",
+    "mime.MAX_QUOTED", "attachments/cms.MAX_PIECES", "attachments/cms.MAX_NESTING",
     "attachments/pdfnotes.MAX_NOTES", "attachments/pdfnotes.MAX_LOOKED", "attachments/pdfnotes.MAX_NOTE",
 }  # fmt: skip
 """Bounds of second readings of a text, which is read in any case as it stands; no finding names them yet."""

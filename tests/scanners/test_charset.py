@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanners import charset
 from scanners.charset import CODECS, decode
 from scanners.encoded import text_of
 
@@ -55,3 +56,27 @@ WORDS = [
 @pytest.mark.parametrize(("raw", "expected"), WORDS)
 def test_encoded_words(raw: bytes, expected: str) -> None:
     assert text_of(raw) == expected
+
+
+@pytest.mark.parametrize("codec", ["cp037", "cp500", "cp273", "cp1026", "cp1140"])
+@pytest.mark.parametrize("label", ["", "us-ascii", "utf-8", "iso-8859-1", "gb2312", "x-unknown"])
+def test_ebcdic_without_its_label(codec: str, label: str) -> None:
+    found = decode("customer id card 110101190001010014 thank you".encode(codec), label)
+    assert "110101190001010014" in found.text + found.other
+
+
+@pytest.mark.parametrize("label", ["ibm037", "cp037", "IBM500", "ebcdic-cp-us", "cp273"])
+def test_ebcdic_with_its_label(label: str) -> None:
+    assert "110101190001010014" in decode("id 110101190001010014".encode("cp037"), label).text
+
+
+@pytest.mark.parametrize("codec", ["utf-32-le", "utf-32-be"])
+def test_utf_32_without_a_mark(codec: str) -> None:
+    text = "客户身份证号 110101190001010014"
+    assert decode(text.encode(codec)).text == text
+
+
+@pytest.mark.parametrize("text", ["客户身份证号码，请查收附件。", "合同总价为人民币三千元整，谢谢合作"])
+@pytest.mark.parametrize("codec", ["gb18030", "big5", "shift_jis", "euc_kr"])
+def test_east_asian_text_is_no_ebcdic(text: str, codec: str) -> None:
+    assert not charset.is_ebcdic(text.encode(codec, "ignore"))
