@@ -68,6 +68,8 @@ class Notice:
     ret: str = ""
     envid: str = ""
     retry_until: datetime | None = None
+    thread: str = ""
+    """The original's Message-ID as ``house.thread`` gives it."""
 
 
 def wants(recipient: Recipient, action: Action) -> bool:
@@ -107,6 +109,7 @@ def _header(notice: Notice, boundary: str) -> bytes:
         f"Subject: {_encoded(zh)} {en}",
         f"Date: {format_datetime(notice.at)}",
         f"Message-ID: <{notice.id}@{notice.reporting_mta}>",
+        *(f"{name}: {notice.thread}" for name in ("In-Reply-To", "References") if notice.thread),
         "Auto-Submitted: auto-replied",
         "MIME-Version: 1.0",
         f'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"',
@@ -242,14 +245,6 @@ def proven(origin: Origin) -> bool:
     if origin.is_local:
         return origin.is_client  # a stranger who uses our domain is not ours, whatever its SPF says
     return domain == origin.spf_pass.lower().rstrip(".") or _aligned(domain, origin.dmarc_pass.lower().rstrip("."))
-
-
-def may_bounce(origin: Origin, action: Action, told_before: Sequence[Action]) -> bool:
-    """Whether this notice may go out: never for ``<>``, only to proven senders, and at most one of each kind per message.
-
-    Where it may not, the message stays in quarantine as undeliverable and the postmaster is told.
-    """
-    return proven(origin) and action not in told_before
 
 
 def _aligned(domain: str, passed: str) -> bool:

@@ -87,7 +87,7 @@ class Notices:
         notice_id = derived_id(delivery.message_id, f"dsn {action}")
         notice = Notice(
             action, notice_id, delivery.message_id, self._now(), self._house.hostname, self._house.postmaster,
-            envelope.sender, fates, raw, envelope.received_at, envelope.ret, envelope.envid, until,
+            envelope.sender, fates, raw, envelope.received_at, envelope.ret, envelope.envid, until, thread(raw),
         )  # fmt: skip
         data = dsn(notice)
         about = sha256("\n".join(sorted(fate.recipient.address for fate in fates)).encode()).hexdigest()[:32]

@@ -18,7 +18,6 @@ from gateway.custody.bounce import (
     Origin,
     dsn,
     from_xtext,
-    may_bounce,
     proven,
     status,
     typed,
@@ -277,6 +276,10 @@ MAY = {
 def test_who_may_get_one(name: str) -> None:
     origin, expected = MAY[name]
     assert proven(origin) == expected
-    assert may_bounce(origin, Action.FAILED, ()) == expected
-    assert may_bounce(origin, Action.FAILED, (Action.DELAYED,)) == expected
-    assert not may_bounce(origin, Action.FAILED, (Action.FAILED,))
+
+
+def test_it_stands_below_the_mail_it_is_about() -> None:
+    long = f"<{'x' * 200}@pc.corp.test>"
+    message = read(replace(NOTICE, thread=long))
+    assert (message["In-Reply-To"], message["References"]) == (long, long)
+    assert read(NOTICE)["In-Reply-To"] is None
