@@ -5,16 +5,25 @@ from datetime import datetime
 
 from gateway.config import Config, Operator
 from gateway.treatments import encrypt
-from policies.condition import leaves
+from policies.condition import leaves, possible_directions
 from policies.lists import Entry
 from policies.problem import nearest
 from policies.rule import Mode, Rule, Ruleset
+from scanners.message import Direction
 
 SOON_DAYS = 14
 """An exception that ends within two weeks is worth a word."""
 APPROVER = "approver"
 EVERYBODY = "*"
 NO_MATCH = "no-match"
+WRITTEN = frozenset(
+    "sender.address sender.domain sender.groups sender.outside from.address from.domain from.local subject message.reply message.list "
+    "message.automatic message.signed message.encrypted attachment.names attachment.extensions attachment.types".split()
+)
+"""Facts that are the sender's own word."""
+PROVEN = frozenset(("from.authenticated", "sender.login", "client.address", "listener", "first_contact"))
+PROOF = "auth."
+"""Findings of authentication."""
 
 
 def remarks(config: Config, ruleset: Ruleset, now: datetime) -> list[str]:
@@ -23,6 +32,7 @@ def remarks(config: Config, ruleset: Ruleset, now: datetime) -> list[str]:
         *expiring(ruleset.lists, now),
         *unused(ruleset),
         *untried(ruleset),
+        *talked_into(ruleset),
         *unanswerable(config, ruleset),
         *unencryptable(config, ruleset),
     ]
@@ -65,6 +75,23 @@ def untried(ruleset: Ruleset) -> Iterator[str]:
     if bare:
         names = ", ".join(bare)
         yield f"{names}: 没有应匹配的例子，无从知道规则是否有效 / no example that should match: nobody knows whether it works"
+
+
+def talked_into(ruleset: Ruleset) -> Iterator[str]:
+    """Exceptions that rest on nothing but what the sender wrote: whoever wants one writes the same."""
+    for rule in ruleset.rules:
+        asked = leaves(rule.unless) if rule.unless is not None else ()
+        if any(leaf.fact in PROVEN or leaf.code.startswith(PROOF) or leaf.lists for leaf in asked):
+            continue
+        said = [leaf.fact for leaf in asked if leaf.fact in WRITTEN or leaf.fact.startswith("header.")]
+        if possible_directions(rule.when) == {Direction.SUBMISSION}:
+            said = [name for name in said if name != "sender.groups"]  # there it is the login's
+        if said:
+            names = ", ".join(dict.fromkeys(said))
+            yield (
+                f"{rule.name}: unless 只凭 {names}，发信人可随意写；请加上认证条件，或改用 [[allow]] 名单 / "
+                f"unless rests on {names}, which any sender can write: add what authenticates, or use an [[allow]] list"
+            )
 
 
 def unanswerable(config: Config, ruleset: Ruleset) -> Iterator[str]:

@@ -60,6 +60,24 @@ def test_approvers_that_are_nobody_are_said(tmp_path: Path, who: str, meant: str
     assert (f'did you mean "{meant}"?' in text) is bool(meant)
 
 
+@pytest.mark.parametrize(
+    ("unless", "remarked"),
+    [
+        ('{ fact = "sender.address", is = "boss@corp.test" }', "sender.address"),
+        ('{ fact = "sender.groups", has = "boss" }', "sender.groups"),
+        ('{ header = "X-Approved", exists = true }', "header.X-Approved"),
+        ('{ any = ["message.list", { fact = "subject", contains = "[ok]" }] }', "message.list, subject"),
+        ('{ all = [{ fact = "from.domain", is = "a.example" }, "from.authenticated"] }', ""),
+        ('{ all = [{ fact = "sender.domain", is = "a.example" }, "auth.spf.pass"] }', ""),
+        ('{ fact = "recipient.domain", is = "a.example" }', ""),
+        ('"list.r"', ""),
+    ],
+)
+def test_an_exception_that_any_sender_can_write_is_said(tmp_path: Path, unless: str, remarked: str) -> None:
+    text = said(tmp_path, RULE.replace("WHO", "wang").replace("then =", f"unless = {unless}\nthen ="))
+    assert (f"unless rests on {remarked}, which" in text) if remarked else ("unless rests on" not in text)
+
+
 def test_without_any_approver_held_mail_has_no_way_out(tmp_path: Path) -> None:
     assert "sealgate operator add" in said(tmp_path, RULE, operators=())
 
