@@ -17,8 +17,24 @@ APPROVER = "approver"
 EVERYBODY = "*"
 NO_MATCH = "no-match"
 WRITTEN = frozenset(
-    "sender.address sender.domain sender.groups sender.outside from.address from.domain from.local subject message.reply message.list "
-    "message.automatic message.signed message.encrypted attachment.names attachment.extensions attachment.types".split()
+    [
+        "sender.address",
+        "sender.domain",
+        "sender.groups",
+        "sender.outside",
+        "from.address",
+        "from.domain",
+        "from.local",
+        "subject",
+        "message.reply",
+        "message.list",
+        "message.automatic",
+        "message.signed",
+        "message.encrypted",
+        "attachment.names",
+        "attachment.extensions",
+        "attachment.types",
+    ]
 )
 """Facts that are the sender's own word."""
 PROVEN = frozenset(("from.authenticated", "sender.login", "client.address", "listener", "first_contact"))
