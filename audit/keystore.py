@@ -8,7 +8,7 @@ import contextlib
 import os
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from audit.event import Place
 from audit.files import sync_directory, write_durable
 from audit.keytree import LEASE_BITS, MESSAGE_DEPTH, SUBJECT_DEPTH, Erased, KeyTree, Node
-from audit.sealing import MessageKey, SubjectKey, derive, subject_of
+from audit.sealing import SubjectKey, derive, subject_of
 from audit.signer import load_secret
 
 MAX_GENERATIONS = 1000
@@ -181,11 +181,6 @@ class KeyStore:
             raise Erased(f"no subject keys for {month}")
         return tree.tree.key(leaf)
 
-    def key_for(self, place: Place, addresses: Iterable[str]) -> MessageKey:
-        """Everything to seal under one place. Raises Erased."""
-        subjects = {subject_of(address): self.subject(place.month, address) for address in addresses}
-        return MessageKey(place, self.message_key(place), subjects)
-
     def erase_message(self, place: Place) -> bool:
         """Make one message's key uncomputable, for good. False if it was erased before."""
         tree = self._trees.get((_MESSAGE, place.retention, place.month))
@@ -202,13 +197,6 @@ class KeyStore:
                 count += tree.tree.erase(self._live_leaf(tree, address))
         self._rewrap()
         return count
-
-    def expire(self, retention: str, month: str) -> bool:
-        """Drop all keys of one class and month. False if there were none."""
-        if self._trees.pop((_MESSAGE, retention, month), None) is None:
-            return False
-        self._rewrap()
-        return True
 
     def _rewrap(self) -> None:
         """Write all live nodes under a new key-encryption key, and destroy the old one."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from policies.decision import Disposition
 from policies.facts import Context, build, domain_of
 from policies.load import digest
-from policies.problem import PolicyError, Problem
+from policies.problem import Problem
 from policies.rule import Rule, Ruleset, matches, trace
 from policies.sample import Example, Sample
 from policies.sample_mail import compose
@@ -69,16 +69,6 @@ async def run(
         if len(problems) == before:
             passed.add(name)
     return Outcome(tuple(problems), frozenset(passed), ran)
-
-
-async def refuse(
-    ruleset: Ruleset, scan: Scan, scanners_version: str = "", known: frozenset[str] = frozenset()
-) -> frozenset[str]:
-    """As ``run``, but raises PolicyError when an example doesn't come out; returns the keys that passed."""
-    outcome = await run(ruleset, scan, scanners_version, known)
-    if outcome.problems:
-        raise PolicyError(outcome.problems)
-    return outcome.passed
 
 
 async def check(rule: Rule, example: Example, scan: Scan) -> Problem | None:

@@ -30,7 +30,7 @@ ROOTS = {
     "gateway/recording/keeper.py": "composition root of the keeper",
     "gateway/process/supervisor.py": "composition root of a gateway: says which variables children inherit",
     "gateway/process/console.py": "composition root of the console: the age of a file is compared with its clock",
-    "gateway/process/checkup.py": "what `sealgate doctor` looks at: this machine's clock is one of the things checked",
+    "gateway/checkup/": "what `sealgate doctor` looks at: this machine's clock is one of the things checked",
     "gateway/recording/unsealing.py": "composition of commands that open sealed fields",
     "gateway/demo/mails.py": "dates the demo's letters as a mail program does",
     "gateway/demo/stage.py": "starts a gateway as a shell does, in this environment",

@@ -1,4 +1,4 @@
-"""sealgate doctor: is this gateway in order, and the DNS of our own domains? Checks of the machine are gateway.process.checkup's."""
+"""sealgate doctor: is this gateway in order, and the DNS of our own domains? Checks of the machine are in gateway/checkup."""
 
 import argparse
 import asyncio
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway import config as configuration
+from gateway.checkup import examination
+from gateway.checkup.check import Check, Health
 from gateway.config import Config
-from gateway.process import checkup
-from gateway.process.check import Check, Health
 from scanners.authentication import keys, spf
 from scanners.authentication.domains import to_ascii
 from scanners.authentication.verdicts import Verdict
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _everything(config: Config | None, resolver: Resolver, domains: Sequence[str], selector: str) -> list[Check]:
     """This machine if a configuration was read, then the DNS of the domains."""
-    return [*(await checkup.examine(config) if config else ()), *await examine(resolver, domains, selector)]
+    return [*(await examination.examine(config) if config else ()), *await examine(resolver, domains, selector)]
 
 
 async def examine(resolver: Resolver, domains: Sequence[str], selector: str) -> list[Check]:

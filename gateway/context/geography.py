@@ -33,11 +33,6 @@ class Place:
     country: str
     basis: Basis
 
-    @property
-    def outside_mainland(self) -> bool | None:
-        """Whether it lies beyond the border of mainland China; ``None``: nobody can say from the name."""
-        return None if self.basis is Basis.UNKNOWN else self.country != MAINLAND
-
 
 UNKNOWN = Place("", Basis.UNKNOWN)
 

@@ -257,11 +257,6 @@ def first_verb(decision: Decision) -> Verb:
     }.get(decision.disposition, Verb.QUARANTINE)
 
 
-def legal(state: State) -> tuple[Verb, ...]:
-    """What may be done in this state, in the table's order."""
-    return tuple(verb for (at, verb) in TRANSITIONS if at is state)
-
-
 def advance(
     delivery: Delivery, action: Action, actor: Actor, at: datetime
 ) -> tuple[tuple[Delivery, ...], tuple[Event, ...]]:

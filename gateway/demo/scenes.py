@@ -67,7 +67,6 @@ class Story:
 
     held: str = ""
     held_bytes: bytes = b""
-    used_code: str = ""
 
 
 def expect(*claims: tuple[bool, str]) -> list[str]:

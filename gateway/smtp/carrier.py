@@ -14,9 +14,10 @@ from gateway.smtp.reply import Reply
 class Sent:
     """What became of a message. Each recipient has the reply that decides about it.
 
-    ``final`` is the answer to the end of data (LMTP: the last), ``None`` when there was none. ``phase`` says how far it came; the
-    outcome is unknown if the dot was sent and not answered. ``tls`` is ``"TLSv1.3 CIPHER [verified]"`` or ``""``. ``dsn``: the next hop
-    took the sender's wishes about notices (RFC 3461), so a success notice is its business.
+    ``final`` is the answer to the end of data (LMTP: the last), ``None`` when there was none. ``phase`` says how far it came: WAIT, no
+    free connection in time or the breaker is open; the outcome is unknown if the dot was sent and not answered. ``tls`` is
+    ``"TLSv1.3 CIPHER [verified]"`` or ``""``. ``dsn``: the next hop took the sender's wishes about notices (RFC 3461), so a success
+    notice is its business.
     """
 
     recipients: tuple[RecipientReply, ...]
@@ -30,11 +31,6 @@ class Sent:
     def unknown(self) -> bool:
         """At least one recipient may or may not have got it. Never send those again by yourself."""
         return any(recipient.unknown for recipient in self.recipients)
-
-    @property
-    def deferred_by_us(self) -> bool:
-        """The next hop was not asked: no free connection in time, or its breaker is open."""
-        return self.phase is Phase.WAIT
 
 
 class Carrier(Protocol):

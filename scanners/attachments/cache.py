@@ -48,13 +48,11 @@ class Cache:
         self._entries: OrderedDict[Key, Opened] = OrderedDict()
         self.weight = 0
         self.hits = 0
-        self.misses = 0
 
     def get(self, key: Key) -> Opened | None:
         """What is known, or None."""
         found = self._entries.get(key)
         if found is None:
-            self.misses += 1
             return None
         self._entries.move_to_end(key)
         self.hits += 1

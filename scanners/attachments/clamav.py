@@ -72,14 +72,14 @@ class ClamavScanner:
             raise ClamavError(type(error).__name__) from None
         return Result(tuple(found))
 
-    async def ping(self) -> bool:
-        """True when clamd answers; for the doctor."""
+    async def version(self) -> str:
+        """What clamd says of itself: ``ClamAV 1.0.7/27800/Fri Oct  2 08:33:11 2026``. Raises ClamavError when it doesn't answer."""
         try:
             async with asyncio.timeout(self.timeout_s), self._connected() as (reader, writer):
-                writer.write(b"zPING\0")
-                return await reader.readuntil(b"\0") == b"PONG\0"
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return False
+                writer.write(b"zVERSION\0")
+                return (await reader.readuntil(b"\0"))[:-1].decode("ascii", "replace")
+        except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            raise ClamavError(type(error).__name__) from None
 
     async def _ask(self, raw: bytes) -> str:
         async with self._connected() as (reader, writer):

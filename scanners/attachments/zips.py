@@ -31,7 +31,6 @@ class Entry:
     """One member as a directory or its local header describes it. ``start`` is the local header's place, ``data`` that of its bytes."""
 
     name: str
-    raw_name: bytes
     method: int
     flags: int
     crc: int
@@ -134,13 +133,13 @@ def _central(data: bytes, end: tuple[int, int, int], shift: int, doubts: list[st
             doubts.append("methods differ between directory and entry")
         if not local_flags & 8 and local_packed not in (packed, 0xFFFFFFFF):
             doubts.append("sizes differ between directory and entry")
-        yield Entry(_name(raw, flags, extra), raw, method, flags, crc, packed, size, start, body, extra, time)
+        yield Entry(_name(raw, flags, extra), method, flags, crc, packed, size, start, body, extra, time)
         told = not local_flags & 8 and local_packed != 0xFFFFFFFF
         length, local_size = (local_packed, local_size) if told else (packed, size)
         if (local_method, local_flags & 1, length) != (method, flags & 1, packed) or local_raw != raw:
             name = _name(local_raw, local_flags, b"")  # unpackers that stream go by what stands before the data
             crc = local_crc if told else crc
-            yield Entry(name, local_raw, local_method, local_flags, crc, length, local_size, start, body, extra, time)
+            yield Entry(name, local_method, local_flags, crc, length, local_size, start, body, extra, time)
 
 
 def _between(data: bytes, start: int, stop: int) -> Iterator[Entry]:
@@ -159,7 +158,7 @@ def _between(data: bytes, start: int, stop: int) -> Iterator[Entry]:
         extra = data[position + _LOCAL.size + names : body]
         size, packed, _ = _sizes64(extra, size, packed, 0)
         known = packed if not flags & 8 and body + packed <= stop else stop - body
-        yield Entry(_name(raw, flags, extra), raw, method, flags, crc, known, size, position, body, extra, time)
+        yield Entry(_name(raw, flags, extra), method, flags, crc, known, size, position, body, extra, time)
         position = body + (packed if not flags & 8 and body + packed <= stop else 0)
 
 

@@ -388,7 +388,7 @@ class TestBounds:
             sent = await bench.send(where)
             hold.go.set()
             assert codes(await first) == [250]
-        assert sent.deferred_by_us
+        assert sent.phase is Phase.WAIT
         assert codes(sent) == [451]
         await bench.pool.close()
 
@@ -398,7 +398,7 @@ class TestBounds:
             for _ in range(FAILURES):
                 assert (await bench.send(server)).phase is Phase.CONNECT
             sent = await bench.send(server)
-            assert sent.deferred_by_us
+            assert sent.phase is Phase.WAIT
             assert server.connections == FAILURES
             bench.clock.ahead = FIRST_PAUSE_S + 1
             assert codes(await bench.send(server)) == [250]
@@ -436,7 +436,7 @@ class TestBounds:
             await bench.pool.close()
             await asyncio.wait_for(server.until_open(0), PATIENCE_S)
             assert server.commands[-1] == b"QUIT"
-            assert (await bench.send(server)).deferred_by_us
+            assert (await bench.send(server)).phase is Phase.WAIT
 
 
 @pytest.fixture(scope="module")

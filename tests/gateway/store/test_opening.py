@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from gateway import config as configuration
+from gateway.checkup import running
+from gateway.checkup.check import Health
 from gateway.config import Config, ConfigError, Store
 from gateway.custody.delivery import Delivery, State
-from gateway.process import checkup
-from gateway.process.check import Health
 from gateway.store import opening, whereabouts
 from gateway.store.errors import StoreUnavailable
 from gateway.store.protocol import Change, Held
@@ -96,7 +96,7 @@ async def test_a_database_that_does_not_answer_is_said_without_its_password(sett
     with pytest.raises(StoreUnavailable) as caught:
         await opening.open_store(config)
     assert SECRET not in str(caught.value)
-    check = await checkup.check_store(config)
+    check = await running.check_store(config)
     assert (check.health, SECRET in check.en) == (Health.WRONG, False)
 
 
@@ -157,7 +157,7 @@ async def test_mail_that_waits_in_postgresql_is_not_left_behind_either(settings:
 async def refused_until_emptied(config: Config, moved: Config) -> None:
     with pytest.raises(LeftBehind, match="1 deliveries still wait"):
         await opening.settle(moved)
-    check = await checkup.check_store(moved)
+    check = await running.check_store(moved)
     assert (check.health, "1 deliveries still wait" in check.en) == (Health.WRONG, True)
     with pytest.raises(LeftBehind, match="from the next start on"):
         await opening.open_store(moved)  # a command must not show an empty list
@@ -226,9 +226,9 @@ async def test_the_state_folder_is_for_its_owner_alone_whoever_makes_it(settings
 
 async def test_postgresql_is_as_good_as_sqlite_and_its_key_is_checked(settings: Path, tmp_path: Path) -> None:
     config = replace(configuration.load(settings), store=Store(postgresql.url(tmp_path)))
-    assert (await checkup.check_store(config)).health is Health.GOOD
+    assert (await running.check_store(config)).health is Health.GOOD
     (config.gateway.state_dir / "keys" / "store.key").write_bytes(StoreKey(b"o" * 32).key)
-    assert "store.key" in (await checkup.check_store(config)).en
+    assert "store.key" in (await running.check_store(config)).en
 
 
 def test_serve_does_not_start_away_from_waiting_mail(settings: Path) -> None:

@@ -9,7 +9,7 @@ import select
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,8 @@ def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             if process.poll() is not None:
                 assert process.stderr is not None
                 pytest.fail(f"clamd did not start: {process.stderr.read().decode()[:300]}")
-            if socket_path.exists() and asyncio.run(ClamavScanner(address, 1.0).ping()):
+            with suppress(ClamavError):
+                asyncio.run(ClamavScanner(address, 1.0).version())
                 break
             _pause()
         yield address
@@ -94,7 +95,8 @@ async def test_what_clamd_refuses_for_its_size_is_not_clean(clamd: str) -> None:
 
 async def test_no_clamd_is_a_failed_scanner(tmp_path: Path) -> None:
     scanner = ClamavScanner(f"unix:{tmp_path / 'none'}", 1.0)
-    assert not await scanner.ping()
+    with pytest.raises(ClamavError):
+        await scanner.version()
     scanned = await scan(_message(b"x"), (scanner,), None, 120.0, asyncio.get_running_loop().time)
     assert [(finding.code, finding.about) for finding in scanned.findings] == [("scanner.failed", "clamav")]
 

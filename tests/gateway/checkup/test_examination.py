@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.checkup import examination, machine, neighbours, ports, running
+from gateway.checkup.check import Health
 from gateway.config import Config, Gateway, Listener, ListenerTls, Policies, Route
-from gateway.process import checkup, lifeline
-from gateway.process.check import Health
+from gateway.process import lifeline
 from tests.fakes.certificates import Authority
 from tests.fakes.ports import deaf_port
 
@@ -76,21 +77,21 @@ def route(port: int, tls: str = "opportunistic") -> Route:
 )
 async def test_route(config: Config, said: tuple[bytes, ...], tls: str, expected: Health, word: str) -> None:
     async with saying(*said) as port:
-        found = await checkup.check_route(config, route(port, tls))
+        found = await neighbours.check_route(config, route(port, tls))
     assert (found.health, word in found.en) == (expected, True), found
 
 
 async def test_route_that_nobody_serves_and_by_mx(config: Config) -> None:
     with deaf_port() as port:
-        assert (await checkup.check_route(config, route(port))).health is WRONG
-    assert (await checkup.check_route(config, Route("*", "mx:"))).health is GOOD
-    assert (await checkup.check_route(config, Route("*", "smtp://"))).health is WRONG
+        assert (await neighbours.check_route(config, route(port))).health is WRONG
+    assert (await neighbours.check_route(config, Route("*", "mx:"))).health is GOOD
+    assert (await neighbours.check_route(config, Route("*", "smtp://"))).health is WRONG
 
 
 async def test_listener(config: Config) -> None:
     async def look(port: int, *, serving: bool) -> Health:
         return (
-            await checkup.check_listener(config, Listener("in", f"127.0.0.1:{port}", "inbound"), serving=serving)
+            await ports.check_listener(config, Listener("in", f"127.0.0.1:{port}", "inbound"), serving=serving)
         ).health
 
     async with saying(b"220 gw.test\r\n") as port:
@@ -109,7 +110,7 @@ def test_certificate(config: Config, tmp_path: Path) -> None:
 
     def look(now: datetime, hostname: str = "gw.test", key_file: Path = key) -> Health:
         listener = Listener("in", "127.0.0.1:0", "inbound", tls=ListenerTls(cert, key_file))
-        return checkup.check_certificate(
+        return ports.check_certificate(
             replace(config, gateway=replace(config.gateway, hostname=hostname)), listener, now
         ).health
 
@@ -118,7 +119,7 @@ def test_certificate(config: Config, tmp_path: Path) -> None:
     made = x509.load_pem_x509_certificates(cert.read_bytes())[0]
     start, end = made.not_valid_before_utc, made.not_valid_after_utc
     fresh = max(start, end - timedelta(days=400)) + timedelta(hours=1)
-    if end - fresh > timedelta(days=checkup.EXPIRY_DAYS):
+    if end - fresh > timedelta(days=ports.EXPIRY_DAYS):
         assert look(fresh) is GOOD
         assert look(fresh, "other.test") is REMARK
     assert look(end - timedelta(days=1)) is REMARK
@@ -131,7 +132,7 @@ def test_certificate(config: Config, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("free", "expected"), [(1 << 20, WRONG), (2 << 30, REMARK), (1 << 40, GOOD)])
 def test_disk(config: Config, free: int, expected: Health) -> None:
-    assert checkup.check_disk(config, lambda path: shutil._ntuple_diskusage(1 << 41, 0, free)).health is expected
+    assert machine.check_disk(config, lambda path: shutil._ntuple_diskusage(1 << 41, 0, free)).health is expected
 
 
 @pytest.mark.parametrize(
@@ -145,36 +146,36 @@ def test_disk(config: Config, free: int, expected: Health) -> None:
 )
 async def test_clamd(said: bytes, expected: Health) -> None:
     async with saying(said, asks=b"zVERSION\0") as port:
-        found = await checkup.check_clamd(f"127.0.0.1:{port}", NOW)
+        found = await neighbours.check_clamd(f"127.0.0.1:{port}", NOW)
     assert found.health is expected
-    assert (await checkup.check_clamd("unix:/no/such/socket", NOW)).health is WRONG
+    assert (await neighbours.check_clamd("unix:/no/such/socket", NOW)).health is WRONG
 
 
 async def test_clock_is_steady_here_and_ntp_is_known_or_said_not_to_be() -> None:
-    found = await checkup.check_clock()
+    found = await machine.check_clock()
     assert found.health in (GOOD, REMARK)
-    assert {True: "synchronised", False: "not synchronised", None: "unknown"}[checkup.ntp_synchronised()] in found.en
+    assert {True: "synchronised", False: "not synchronised", None: "unknown"}[machine.ntp_synchronised()] in found.en
 
 
 async def test_parts_that_do_not_answer(config: Config) -> None:
-    assert checkup.check_keeper(config).health is WRONG
-    assert (await checkup.check_decoders(config)).health is WRONG
-    assert checkup.check_log(config).health is REMARK
+    assert running.check_keeper(config).health is WRONG
+    assert (await running.check_decoders(config)).health is WRONG
+    assert running.check_log(config).health is REMARK
     trouble = config.gateway.state_dir / "run" / "trouble"
     trouble.mkdir(parents=True)
     (trouble / "queue").write_text("5 deaths", "utf-8")
-    (found,) = checkup.check_trouble(config)
+    (found,) = running.check_trouble(config)
     assert (found.subject, found.health) == ("queue", WRONG)
 
 
 async def test_rules_that_do_not_load(config: Config, tmp_path: Path) -> None:
     (tmp_path / "10.toml").write_text("schema = 1\nwhat = 2\n")
-    found = await checkup.check_rules(replace(config, policies=Policies(tmp_path)))
+    found = await examination.check_rules(replace(config, policies=Policies(tmp_path)))
     assert (found.health, "10.toml" in found.en) == (WRONG, True)
 
 
 async def test_a_gateway_that_does_not_run_is_said(config: Config) -> None:
     assert lifeline.holder(config.gateway.state_dir) == 0
-    checks = {each.subject: each.health for each in await checkup.examine(config)}
+    checks = {each.subject: each.health for each in await examination.examine(config)}
     assert checks["processes 进程"] is REMARK
     assert checks["rules 策略"] is GOOD

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+PROBE_S = 5.0
+"""For one answer of a port or a socket."""
+
 
 class Health(StrEnum):
     """How a check came out."""

@@ -1,15 +1,25 @@
-"""What sealgate doctor looks at around the gateway: its state folder, its descriptors, the clocks of its files. Nothing is changed."""
+"""The machine around the gateway: its state folder, its disk, its descriptors, its clock."""
 
+import asyncio
+import ctypes
 import os
 import resource
+import shutil
 import stat
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from audit.log import RESERVE_BYTES
+from gateway.checkup.check import Check, Health
 from gateway.config import Config
-from gateway.process.check import Check, Health
 
+SAMPLE_S = 0.25
+DRIFT = 0.05
+"""Share by which wall clock and monotonic clock may differ over a sample; a clock that is being stepped differs by far more."""
+_TIMEX_BYTES = 512
+_TIME_ERROR = 5
 SPARE_DESCRIPTORS = 256
 """Of a worker beside its clients' connections: next hops, DNS, spooled messages, databases, sockets of its own."""
 FUTURE = timedelta(minutes=5)
@@ -83,3 +93,54 @@ def _modified(path: Path, look: Callable[[Path], os.stat_result] = os.stat) -> f
         return look(path).st_mtime
     except OSError:
         return 0.0
+
+
+async def check_clock() -> Check:
+    """The wall clock goes as fast as the monotonic one; whether it is right is known from NTP only, if at all."""
+    wall, steady = time.time(), time.monotonic()
+    await asyncio.sleep(SAMPLE_S)
+    moved = (time.time() - wall) / (time.monotonic() - steady)
+    if abs(moved - 1) > DRIFT:
+        return Check(
+            "clock 时钟",
+            Health.WRONG,
+            "系统时间正在跳变",
+            f"runs at {moved:.2f} times its speed",
+            "look at NTP (chronyc tracking) and the hypervisor 检查 NTP 与虚拟化时钟",
+        )
+    synchronised = ntp_synchronised()
+    if synchronised is None:
+        return Check(
+            "clock 时钟",
+            Health.REMARK,
+            "走时正常，是否校准未知",
+            "steady; whether NTP keeps it is unknown here",
+            "check: chronyc tracking 请自行确认 NTP",
+        )
+    if not synchronised:
+        advice = "turn on NTP (chrony, systemd-timesyncd): the log's times rest on it 请启用时间同步"
+        return Check("clock 时钟", Health.REMARK, "未与 NTP 同步", "steady, but not synchronised by NTP", advice)
+    return Check("clock 时钟", Health.GOOD, "已与 NTP 同步", "steady and synchronised")
+
+
+def ntp_synchronised() -> bool | None:
+    """What the kernel knows (adjtimex, reading only); None: it does not say."""
+    try:
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != _TIME_ERROR
+
+
+def check_disk(config: Config, usage: Callable[[Path], "shutil._ntuple_diskusage"]) -> Check:
+    """Room for the log and for custody; below the log's reserve no new mail is taken."""
+    state = config.gateway.state_dir
+    folder = next(path for path in (state, *state.parents) if path.exists())
+    free = usage(folder).free
+    words = f"{free / 1e9:.1f} GB free at {folder}"
+    if free < RESERVE_BYTES:
+        advice = "free space: MAIL gets 452 meanwhile 请清理磁盘，期间新邮件会被暂时拒收"
+        return Check("disk 磁盘", Health.WRONG, "磁盘空间不足", words, advice)
+    if free < 5 * RESERVE_BYTES:
+        return Check("disk 磁盘", Health.REMARK, "磁盘空间偏少", words, "plan for more 请规划扩容")
+    return Check("disk 磁盘", Health.GOOD, "空间充足", words)

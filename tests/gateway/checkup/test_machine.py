@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.checkup import examination, machine, neighbours, ports, running
+from gateway.checkup.check import Health
+from gateway.checkup.machine import check_descriptors, check_state, check_times
 from gateway.config import Config, Gateway, Limits
-from gateway.process import checkup, surroundings
-from gateway.process.check import Health
-from gateway.process.surroundings import check_descriptors, check_state, check_times
 
 GOOD, REMARK, WRONG = Health.GOOD, Health.REMARK, Health.WRONG
 
@@ -22,8 +22,8 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from gateway.config import Config, Gateway
-from gateway.process.check import Health
-from gateway.process.surroundings import check_state
+from gateway.checkup.check import Health
+from gateway.checkup.machine import check_state
 os.setresuid(65534, 65534, 65534)
 found = check_state(Config(Gateway("gw.test", ("corp.test",), state_dir=Path(sys.argv[1]))), 65534)
 print(found)
@@ -65,7 +65,7 @@ def test_state_of_somebody_else(config: Config, tmp_path: Path) -> None:
 
 
 def test_descriptors(config: Config) -> None:
-    wanted = Limits().connections + surroundings.SPARE_DESCRIPTORS
+    wanted = Limits().connections + machine.SPARE_DESCRIPTORS
     assert check_descriptors(config, (wanted, wanted)).health is GOOD
     assert check_descriptors(config, (-1, -1)).health is GOOD
     assert check_descriptors(config, (64, wanted)).health is REMARK
@@ -81,7 +81,7 @@ def test_times(config: Config) -> None:
     assert check_times(config, now - timedelta(days=1)).health is WRONG
 
 
-@pytest.mark.parametrize("module", [checkup, surroundings])
+@pytest.mark.parametrize("module", [examination, machine, neighbours, ports, running])
 def test_every_remark_says_in_both_languages_what_to_do(module: object) -> None:
     tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"))  # type: ignore[attr-defined]
     texts = {

@@ -1,0 +1,1 @@
+"""What sealgate doctor looks at."""
