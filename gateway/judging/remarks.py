@@ -37,7 +37,7 @@ WRITTEN = frozenset(
     ]
 )
 """Facts that are the sender's own word."""
-PROVEN = frozenset(("from.authenticated", "sender.login", "client.address", "listener", "first_contact"))
+PROVEN = frozenset(("from.authenticated", "sender.login", "client.address", "listener"))
 PROOF = "auth."
 """Findings of authentication."""
 
