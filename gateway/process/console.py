@@ -3,14 +3,17 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import cast
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 
@@ -23,6 +26,10 @@ from gateway.recording.keeper_protocol import Head, HeadRequest
 from gateway.store.errors import StoreUnavailable
 from gateway.store.opening import open_store
 
+MAX_VISITORS = 32
+"""Requests at once; probes and scrapers are a handful, each holds a thread."""
+MAX_VISIT_S = 30.0
+"""For a whole request: whoever sends a byte now and then must not keep its place for good."""
 PROBE_S = 2.0
 """A part that takes longer to answer is not ready."""
 FOLD_S = 60.0
@@ -74,6 +81,10 @@ class Handler(BaseHTTPRequestHandler):
     folder: Path
     timeout = 10
 
+    def version_string(self) -> str:
+        """Not which Python: who looks for holes begins there."""
+        return "sealgate"
+
     def do_GET(self) -> None:
         """Answer a probe; anything else is 404."""
         if self.path == "/livez":
@@ -108,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Pages(ThreadingHTTPServer):
-    """The server, which clears up after ended processes meanwhile. ``clock`` is monotonic seconds."""
+    """The server, which clears up after ended processes and cuts off slow visitors meanwhile. ``clock`` is monotonic seconds."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -118,11 +129,16 @@ class Pages(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.clock = clock
         self.due = clock()
+        self.visitors: dict[socket.socket, float] = {}
         members = {"config": config, "one_at_a_time": self.lock, "folder": self.folder}
         super().__init__(address, type("BoundHandler", (Handler,), members))
 
     def service_actions(self) -> None:
         """Called by the library twice a second."""
+        for visitor, since in tuple(self.visitors.items()):
+            if self.clock() - since > MAX_VISIT_S:
+                with contextlib.suppress(OSError):  # gone meanwhile
+                    visitor.shutdown(socket.SHUT_RDWR)
         if self.clock() < self.due or not self.lock.acquire(blocking=False):
             return
         try:
@@ -130,6 +146,26 @@ class Pages(ThreadingHTTPServer):
             self.due = self.clock() + FOLD_S
         finally:
             self.lock.release()
+
+    def verify_request(self, request: object, client_address: object) -> bool:
+        """Whether there is room for one more; asked in the one thread that accepts."""
+        return len(self.visitors) < MAX_VISITORS
+
+    def process_request(self, request: object, client_address: object) -> None:
+        """A thread for this one."""
+        assert isinstance(request, socket.socket), "it is a TCP server"
+        self.visitors[request] = self.clock()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: object) -> None:
+        """It has left, or found no room."""
+        self.visitors.pop(cast(socket.socket, request), None)
+        super().shutdown_request(request)  # type: ignore[arg-type]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A visitor that hangs up is no news, and its address belongs into no log; a fault of ours does."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            logging.getLogger("sealgate").error("page failed", exc_info=True)
 
 
 def main() -> int:
