@@ -2,13 +2,16 @@
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TextIO, cast
 
+from gateway import usage
 from gateway.config import ConfigError
 from gateway.terminal import Harmless
+from gateway.usage import Usage
 
 COMMANDS = (
     "serve",
@@ -40,7 +43,7 @@ EPILOG = """examples 示例:
 
 def parser(only: str | None = None) -> argparse.ArgumentParser:
     """The program's arguments. ``only`` loads that one command: the others' libraries are not needed to run it."""
-    made = argparse.ArgumentParser(
+    made = Usage(
         prog="sealgate",
         description="Sealgate 信关: mail security and compliance gateway 邮件安全与合规网关",
         epilog=EPILOG,
@@ -78,18 +81,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     only = words[0] if words and words[0] in COMMANDS else None
-    arguments = parser(only).parse_args(words)
     try:
+        arguments = usage.parsed(parser(only), words)
         status: int = arguments.run(arguments)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not by the interpreter's end
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
+        _gone()
+        return 1
+    except OSError as error:
+        print(usage.trouble(error), file=sys.stderr)
         return 1
     return status
+
+
+def _gone() -> None:
+    """Nobody reads any more: what is still in the buffer has no reader either, and the interpreter must not say so at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
 
 
 if __name__ == "__main__":

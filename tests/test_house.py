@@ -40,6 +40,7 @@ ROOTS = {
 
 REGEXES = {
     "gateway/smtp/addresses.py": "constant patterns over command lines of at most 2 kB",
+    "gateway/usage.py": "argparse's own messages about a command line",
     "gateway/commands/find.py": "splits an operator's --since",
     "scanners/numbers.py": "constant runs of ASCII digits, no alternatives",
     "scanners/attachments/sheet.py": "constant patterns, in a decoder whose alarm ends a job that takes too long",
