@@ -138,11 +138,11 @@ def test_on_bare_python_with_three_files(folder: Path, tmp_path: Path) -> None:
     command = [os.path.realpath(sys.executable), "-I", "-S", "-c"]
     code = f"import sys; sys.path.insert(0, {str(package.parent)!r}); sys.argv[1:] = [{str(folder)!r}]\n"
     code += "from audit.verify import main; sys.exit(main())"
-    done = subprocess.run([*command, code], env={}, capture_output=True, text=True, encoding="utf-8", timeout=60)
+    done = subprocess.run([*command, code], env={}, capture_output=True, text=True, encoding="utf-8", timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     assert "every tile and root agree" in done.stdout
     flip(folder / "tile/0/000", 0)
-    done = subprocess.run([*command, code], env={}, capture_output=True, text=True, encoding="utf-8", timeout=60)
+    done = subprocess.run([*command, code], env={}, capture_output=True, text=True, encoding="utf-8", timeout=300)
     assert done.returncode == 1
     assert "event 0 does not match tile 0/000" in done.stdout
 

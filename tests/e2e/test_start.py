@@ -42,7 +42,7 @@ async def test_a_second_gateway_refuses_and_the_first_works_on(stage: Stage) -> 
     key.chmod(0o644)
     status, said = await serve(stage)
     assert status == 1
-    assert "worker did not start" in said
+    assert "chmod 600" in said
     assert "Traceback" not in said.split("cannot start")[1]
     key.chmod(0o600)
     journal = next((stage.state / "audit" / "journal").glob("*.aj"))

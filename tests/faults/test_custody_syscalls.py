@@ -32,7 +32,7 @@ def run(folder: Path, kind: str, what: str, when: int) -> tuple[list[tuple[str, 
     done = subprocess.run(
         [*tracing, "-e", f"inject={kind}:{what}:when={when}",
          sys.executable, "-m", "tests.faults.custodian_process", str(folder), "--little"],
-        capture_output=True, timeout=240, check=False, cwd=ROOT,
+        capture_output=True, timeout=600, check=False, cwd=ROOT,
     )  # fmt: skip
     text = trace.read_text(errors="replace")
     lines = [tuple(line.decode().split()) for line in done.stdout.splitlines()]

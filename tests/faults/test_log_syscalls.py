@@ -25,7 +25,7 @@ def run(folder: Path, kind: str, what: str, when: int) -> tuple[int, set[int], b
     done = subprocess.run(
         [*quiet, "-e", inject, sys.executable, "-m", "tests.faults.log_writer", str(folder)],
         capture_output=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     trace = (folder.parent / "trace").read_text(errors="replace")

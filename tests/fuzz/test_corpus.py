@@ -56,10 +56,10 @@ def test_a_target_notices_time_and_undeclared_codes() -> None:
         while time.process_time() < end:
             pass
 
-    target = Target("busy", busy, list, cpu_s=0.02)
+    target = Target("busy", busy, list, cpu_s=0.2)
     target.checked(b"")
     with pytest.raises(TooSlow):
-        target.checked(b"12345")
+        target.checked(b"x" * 40)
     good = Finding("mime.ambiguous", Severity.LOW, "x", evidence=Evidence())
     declared([good, Finding("content.dictionary.own", Severity.LOW, "x")])
     for bad in (Finding("mime.unheard", Severity.LOW, "x"), Finding("mime.ambiguous", Severity.LOW, "\ud800")):

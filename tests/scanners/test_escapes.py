@@ -2,7 +2,6 @@
 
 import base64
 import quopri
-import time
 import urllib.parse
 import zlib
 
@@ -15,6 +14,7 @@ from scanners.dictionaries import DictionaryScanner
 from scanners.escapes import undone
 from scanners.identifiers import IdentifierScanner
 from scanners.message import Direction
+from tests.cost import least_s
 from tests.scanners.letters import AT, plain
 
 CN_ID = "110101190001010014"
@@ -114,9 +114,7 @@ def test_a_text_of_nothing_but_codes_is_linear() -> None:
         b"=31" * 60_000,
         b"A" * 200_000,
     ):
-        began = time.process_time()
-        undone(data[:200_000])
-        assert time.process_time() - began < 4
+        assert least_s(lambda data=data: undone(data[:200_000]), 4) < 4
 
 
 def test_codes_beyond_what_is_looked_at_are_said() -> None:

@@ -2,7 +2,6 @@
 """Identity numbers, cards, accounts and amounts: the shared table of valid examples and near misses, evasions, false friends."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from scanners.amounts import Amounts, han_number
 from scanners.finding import Finding
 from scanners.identifiers import CODES, IdentifierScanner, masked
 from scanners.normalise import normalise
+from tests.cost import least_s
 from tests.scanners.letters import AT, plain, read
 
 OWN = ("6222 0200 0000 0000 026",)
@@ -160,17 +160,15 @@ def test_numerals() -> None:
 
 
 def test_a_flood_of_numbers_is_bounded_and_said(scanner: IdentifierScanner) -> None:
-    began = time.process_time()
-    said = found(scanner, "1 " * 1_100_000 + "\n6228480000000000018")
-    assert "limit.numbers" in said
-    assert time.process_time() - began < 10
+    flood = "1 " * 1_100_000 + "\n6228480000000000018"
+    assert "limit.numbers" in found(scanner, flood)
+    assert least_s(lambda: found(scanner, flood), 10) < 10
 
 
 def test_a_large_sheet_is_read_to_its_end(scanner: IdentifierScanner) -> None:
     rows = "".join(f"{n}\t{n * 0.73:.12f}\t2026-11-22\t{1700000000000 + n}\t{n * 7919:010}\t\n" for n in range(20_000))
-    began = time.process_time()
     assert found(scanner, rows) == {}
-    assert time.process_time() - began < 2
+    assert least_s(lambda: found(scanner, rows), 2) < 2
     said = found(scanner, rows + "13800138000\t6228480000000000018\t\n")
     assert set(said) == {"identifier.bank_card", "identifier.cn_mobile", "account.foreign"}
 

@@ -3,7 +3,6 @@
 
 import base64
 import email
-import time
 import tracemalloc
 from email.message import EmailMessage
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from scanners import mime
 from scanners.mime_reader import MAX_DEPTH, MAX_PARTS
+from tests.cost import least_s
 from tests.scanners.letters import envelope, everything, kinds, read
 
 SECRET = "合同总价-SECRET"
@@ -203,10 +203,8 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_every_bound_is_named(name: str) -> None:
     raw, limit = BOMBS[name]
-    began = time.process_time()
-    message = read(raw)
-    assert f"content.limit.{limit}" in {one.code for one in message.defects}
-    assert time.process_time() - began < 5
+    assert f"content.limit.{limit}" in {one.code for one in read(raw).defects}
+    assert least_s(lambda: read(raw), 5) < 5
 
 
 HARMLESS = {
@@ -228,9 +226,7 @@ HARMLESS = {
 @pytest.mark.parametrize("name", HARMLESS)
 def test_hostile_input_is_read_fast_and_flat(name: str) -> None:
     raw = HARMLESS[name]
-    began = time.process_time()
-    read(raw)
-    assert time.process_time() - began < 5
+    assert least_s(lambda: read(raw), 5) < 5
     tracemalloc.start()
     read(raw)
     peak = tracemalloc.get_traced_memory()[1]

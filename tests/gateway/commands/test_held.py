@@ -140,7 +140,7 @@ def on_a_terminal(columns: int, *words: str) -> str:
         while piece := os.read(ours, 65536):
             written += piece
     os.close(ours)
-    assert process.wait(60) == 0
+    assert process.wait(300) == 0
     return written.decode()
 
 

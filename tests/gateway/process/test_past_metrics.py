@@ -21,7 +21,7 @@ COUNTING = (
 
 def one_life(folder: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
-    subprocess.run([sys.executable, "-c", COUNTING], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", COUNTING], env=environment, check=True, timeout=300)
 
 
 def page(folder: Path) -> dict[str, float]:

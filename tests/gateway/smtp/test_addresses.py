@@ -1,12 +1,11 @@
 """Paths, domains and parameters of RFC 5321, 3461 and 6531."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.smtp.addresses import AddressError, ParameterError, a_label, domain_key, parameters, path, xtext
+from tests.cost import least_s
 
 GOOD = [
     ("<a@s.example>", "a@s.example", ""),
@@ -80,17 +79,18 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_long_text_costs_little() -> None:
-    began = time.process_time()
-    for text in (
-        "<" * 12_000,
-        '<"' + "\\" * 12_000,
-        "<" + "@a," * 4_000,
-        "<a@" + "a." * 6_000 + ">",
-        "<" + "a." * 6_000 + "@b>",
-    ):
-        with pytest.raises(AddressError):
-            path(text, utf8=True, sender=False)
-    assert time.process_time() - began < 0.5
+    def read() -> None:
+        for text in (
+            "<" * 12_000,
+            '<"' + "\\" * 12_000,
+            "<" + "@a," * 4_000,
+            "<a@" + "a." * 6_000 + ">",
+            "<" + "a." * 6_000 + "@b>",
+        ):
+            with pytest.raises(AddressError):
+                path(text, utf8=True, sender=False)
+
+    assert least_s(read, 0.5) < 0.5
 
 
 def test_parameters() -> None:

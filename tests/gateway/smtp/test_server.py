@@ -191,7 +191,7 @@ def test_implicit_tls(factory: Loop, tmp_path: Path, authority: Authority, proxi
         listener = dataclasses.replace(INBOUND, tls=tls, proxy_protocol=proxied)
         receiver = receiving.Receiver()
         async with serving(tmp_path, receiver, listener) as (_, port):
-            sock = socket.create_connection(("127.0.0.1", port), timeout=5)
+            sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
             incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             context = ssl.create_default_context(cafile=authority.ca_file)
             session = context.wrap_bio(incoming, outgoing, server_hostname="gw.test")

@@ -235,5 +235,5 @@ def test_serve_does_not_start_away_from_waiting_mail(settings: Path) -> None:
     asyncio.run(with_waiting_mail(configuration.load(settings)))
     settings.write_text(f'{SETTINGS}\n[store]\nurl = "postgresql://u@127.0.0.1:1/mail"\n')
     words = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(settings)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert (done.returncode, "1 deliveries still wait" in done.stderr) == (2, True), done.stderr

@@ -1,7 +1,6 @@
 # ruff: noqa: E501 - a hostile sample is read on one line
 """Neutralised HTML runs and fetches nothing, keeps its text, and a mail that may not be altered is held instead."""
 
-import time
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -16,6 +15,7 @@ from gateway.treatments.table import UNALTERABLE, Unmet, apply, obstacles
 from policies.decision import Decision, Treatment
 from scanners.html_tokens import Kind, tokens
 from scanners.text import read
+from tests.cost import least_s
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 ROUTE = Route("*", "smtp://127.0.0.1:25")
@@ -102,9 +102,7 @@ def test_remote_pictures_go_when_asked() -> None:
     "piece", ["<a b='", "<p onclick=", "<svg>", "<!--", "</", "<style>", "<a href=javascript:", "<title>"]
 )
 def test_it_is_linear(piece: str) -> None:
-    began = time.process_time()
-    rewritten(piece * 50_000)
-    assert time.process_time() - began < 5
+    assert least_s(lambda: rewritten(piece * 50_000), 5) < 5
 
 
 def mail(subtype: str = "alternative") -> EmailMessage:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from scanners.authentication import canonical, dkim, keys
 from scanners.authentication.verdicts import Dkim, Verdict
+from tests.cost import TRIES
 from tests.fakes.resolver import SERVFAIL, FakeResolver
 from tests.scanners.authentication.mail import NOW, PLAIN, ed_key, pem, prepare, record, rsa_key, sign
 
@@ -297,13 +298,16 @@ HOSTILE = {
 async def test_cost_is_linear(name: str) -> None:
     """Eight times the size may cost eight times, not sixty-four: the bound is half way on a log scale, and a floor hides noise."""
     small, large = HOSTILE[name](500_000), HOSTILE[name](4_000_000)
-    costs = []
-    for raw in (small, large):
-        prepared = prepare(raw)
-        began = time.process_time()
-        await dkim.verify(prepared, FakeResolver(ZONE, warm=True), keys.KeyStore(), NOW.timestamp())
-        costs.append(time.process_time() - began)
-    assert costs[1] < max(24 * costs[0], 0.4), costs
+    for _ in range(TRIES):
+        costs = []
+        for raw in (small, large):
+            prepared = prepare(raw)
+            began = time.process_time()
+            await dkim.verify(prepared, FakeResolver(ZONE, warm=True), keys.KeyStore(), NOW.timestamp())
+            costs.append(time.process_time() - began)
+        if costs[1] < max(24 * costs[0], 0.4):
+            return
+    pytest.fail(str(costs))
 
 
 def test_parsed_keys_are_kept_by_content_within_a_bound() -> None:

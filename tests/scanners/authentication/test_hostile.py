@@ -10,6 +10,7 @@ from scanners.authentication.keys import KeyStore
 from scanners.authentication.results import strip_forged
 from scanners.authentication.scanner import AuthenticationScanner
 from scanners.authentication.verdicts import Verdict
+from tests.cost import TRIES
 from tests.fakes.resolver import FakeResolver
 from tests.scanners.authentication.mail import PLAIN, message, prepare, split
 from tests.scanners.authentication.test_scanner import ZONE
@@ -46,13 +47,16 @@ CHAINS: dict[str, Callable[[int], bytes]] = {
 
 
 async def grows_no_faster(make: Callable[[int], bytes], work: Callable[[bytes], Awaitable[object]]) -> None:
-    costs = []
-    for size in (SMALL, LARGE):
-        raw = make(size)
-        began = time.process_time()
-        await work(raw)
-        costs.append(time.process_time() - began)
-    assert costs[1] < max(FLOOR_S, 24 * costs[0]), costs
+    small, large = make(SMALL), make(LARGE)
+    for _ in range(TRIES):
+        costs = []
+        for raw in (small, large):
+            began = time.process_time()
+            await work(raw)
+            costs.append(time.process_time() - began)
+        if costs[1] < max(FLOOR_S, 24 * costs[0]):
+            return
+    pytest.fail(str(costs))
 
 
 @pytest.mark.parametrize("name", FROM)
