@@ -6,7 +6,7 @@ a swap that somebody else has made is seen by its version.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -28,7 +28,11 @@ SYSTEM = Actor("system", "gateway")
 THREAD_ABOVE = 64 << 10
 """Bytes from which hashing is done off the loop, so that small mail beside it does not wait."""
 MAX_BATCH = 500
-"""Changes in one transaction and one frame of the log: about 1 MB of events, and a writer's lock of some 50 ms."""
+"""Changes in one transaction: a writer's lock of some 50 ms."""
+FRAME_BYTES = 2 << 20
+"""Of events told of in one frame of the log, estimated: a frame holds 4 MiB, and a writer that is sent more hangs up."""
+FIELD_BYTES = 200
+"""Of a sealed field, beside its text."""
 
 
 INTENT_GRACE = timedelta(seconds=60)
@@ -223,6 +227,12 @@ class Custody:
 
     async def _finish(self, rows: Sequence[Delivery]) -> list[tuple[Delivery, ...]]:
         """Tell the log of the intents of these rows and make them true; the second half of a change, and the whole of recovery."""
+        done: list[tuple[Delivery, ...]] = []
+        for batch in _framed(rows):
+            done += await self._finish_frame(batch)
+        return done
+
+    async def _finish_frame(self, rows: Sequence[Delivery]) -> list[tuple[Delivery, ...]]:
         moves: list[Change] = []
         events: list[Event] = []
         for row in rows:
@@ -314,6 +324,22 @@ class Custody:
         if verb is Verb.DELAY:
             return since + timedelta(seconds=max((reason.delay_s for reason in holding(decision)), default=0))
         return since + self.times.hold
+
+
+def _framed(rows: Sequence[Delivery]) -> Iterator[list[Delivery]]:
+    """The rows in order, no more of them together than one frame of the log can tell of."""
+    batch: list[Delivery] = []
+    size = 0
+    for row in rows:
+        # An answer seals each recipient and what was said of it: four bytes a character at the most.
+        mine = sum(2 * FIELD_BYTES + 4 * (len(each.address) + len(each.reply)) for each in row.recipients)
+        if batch and size + mine > FRAME_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += mine
+    if batch:
+        yield batch
 
 
 def _told(delivery: Delivery, action: Action) -> bool:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from audit.journal import MAX_FRAME_BODY, MAX_FRAME_ENTRIES
 from gateway.recording.keeper_protocol import Append, Appended
 from gateway.recording.recorder import Receipt, RecorderFull, RecorderUnavailable
 
@@ -42,10 +43,16 @@ class Outbox:
         self._sweeper: asyncio.TimerHandle | None = None
 
     def put(self, lines: list[bytes]) -> "asyncio.Future[Receipt]":
-        """Into the log, in one frame. The answer comes when they are durable; RecorderUnavailable, RecorderFull or ValueError else."""
+        """Into the log, in one frame. The answer comes when they are durable; RecorderUnavailable, RecorderFull or ValueError else.
+
+        Raises ValueError for more than one frame holds: the keeper would hang up on it, again and again.
+        """
+        size = sum(map(len, lines))
+        if len(lines) > MAX_FRAME_ENTRIES or size + 2 * len(lines) > MAX_FRAME_BODY:
+            raise ValueError(f"{len(lines)} events of {size} bytes are more than one frame of the log holds")
         loop = asyncio.get_running_loop()
         now = self._clock()
-        group = _Group(lines, loop.create_future(), now + self._patience_s, sum(map(len, lines)))
+        group = _Group(lines, loop.create_future(), now + self._patience_s, size)
         self._waiting.append(group)
         if not self._scheduled:
             self._scheduled = True

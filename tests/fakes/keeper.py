@@ -5,16 +5,19 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from gateway.config import Config, Gateway
 from gateway.recording.keeper import paths, serve
 from gateway.recording.keeping import Surroundings
+from gateway.recording.recorder import RecorderUnavailable
 from gateway.recording.socket_recorder import SocketRecorder
 
+T = TypeVar("T")
 PATIENCE_S = 120.0
 """The machine may be busy."""
 NOW = datetime(2026, 11, 22, 2, 10, 31, 482000, UTC)
@@ -40,6 +43,14 @@ async def ticks(clock: Clock) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while clock.calls < until:
             await asyncio.sleep(0.005)
+
+
+async def at_last(ask: Callable[[], Awaitable[T]]) -> T:
+    """What is asked for, however often a busy machine makes the asker lose patience."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(RecorderUnavailable):
+                return await ask()
 
 
 def config_for(state: Path) -> Config:

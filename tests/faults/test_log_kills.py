@@ -18,6 +18,7 @@ from audit.verify import verify
 from gateway.recording.recorder import RecorderUnavailable
 from gateway.recording.socket_recorder import SocketRecorder
 from tests.audit.events import decided, outcome
+from tests.fakes.keeper import at_last
 
 PATIENCE_S = 120.0
 """The machine may be busy."""
@@ -169,9 +170,8 @@ async def test_a_disk_error_ends_the_keeper_without_an_answer(tmp_path: Path, fa
         async with asyncio.timeout(PATIENCE_S):
             while not traced(child.pid):
                 await asyncio.sleep(0.01)
-        hasty = SocketRecorder(socket, "hasty", time.monotonic, patience_s=PATIENCE_S)
-        await hasty.open()
-        hasty._patience_s = 2
+        hasty = SocketRecorder(socket, "hasty", time.monotonic, patience_s=2)
+        await at_last(hasty.open)
         with pytest.raises(RecorderUnavailable):
             await hasty.record([decided(2)], key)
         assert await child.wait() == 70

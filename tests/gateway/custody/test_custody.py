@@ -4,14 +4,17 @@ import asyncio
 
 import pytest
 
-from gateway.custody.custody import AlreadyTaken, Busy, CustodyUnavailable
+from audit.journal import MAX_FRAME_BODY
+from gateway.custody.custody import AlreadyTaken, Busy, Custody, CustodyUnavailable
 from gateway.custody.delivery import Action, Answer, IllegalMove, NotWaived, State, Verb
 from gateway.custody.owners import Owner
 from gateway.custody.waivers import Waiver
 from gateway.recording.recorder import RecorderUnavailable
+from gateway.recording.sealed_lines import lines
 from gateway.store.errors import StoreDamaged
 from gateway.store.protocol import Filter
 from policies.decision import DELIVER, Disposition
+from tests.fakes.recorder import FakeRecorder
 from tests.gateway.custodian import Custodian
 from tests.gateway.samples import RAW, START, decided, decision, envelope, reason, share
 
@@ -248,3 +251,32 @@ def test_an_owner_is_dead_when_its_process_is(tmp_path):
     with pytest.raises(BlockingIOError):
         Owner(tmp_path / "owners", "worker-1")
     mine.close()
+
+
+class Measured(FakeRecorder):
+    """Remembers how many bytes the events of each call take in the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def record(self, events, key):
+        self.sizes.append(sum(len(line) + 2 for event in events for line in lines(event, key, "gw.test", "gw.test")))
+        return await super().record(events, key)
+
+
+async def test_what_ends_together_is_told_in_frames_that_the_log_takes(at):
+    log = Measured()
+    custody = Custody(at.store, at.blobs, log, clock=at.clock, ids=at.ids, owner="first")
+    department = "a-department-with-a-long-name." * 5 + "corp.test"
+    shares = [
+        share(APPROVE, tuple(f"somebody-{n}@{department}" for n in range(100)), f"smtp://127.0.0.1:{port}")
+        for port in range(3000, 3160)
+    ]
+    rows = (await custody.take(envelope(), RAW, shares, decided(), await at.key())).deliveries
+    log.sizes.clear()
+    done = await custody.change_all([(row, Action(Verb.EXPIRE)) for row in rows])
+    assert [part.state for (part,) in done] == [State.EXPIRED] * len(rows)
+    assert sum(log.sizes) > MAX_FRAME_BODY, "one frame would not have done"
+    assert max(log.sizes) < MAX_FRAME_BODY
+    assert len(log.of_type("hold.expire")) == len(rows)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from audit.event import Actor, Event, Place, Secret
+from audit.journal import MAX_FRAME_ENTRIES
 from audit.reader import LogView
 from audit.verify import verify
 from gateway.recording.keeper_client import KeeperClient
@@ -16,7 +17,7 @@ from gateway.recording.keeper_protocol import Hello, Room, Welcome
 from gateway.recording.recorder import RecorderFull, RecorderUnavailable
 from gateway.recording.socket_recorder import SocketRecorder
 from tests.audit.events import NOW, decided, event_id, outcome
-from tests.fakes.keeper import PATIENCE_S, Clock, keeper, recorder
+from tests.fakes.keeper import Clock, at_last, keeper, recorder
 
 
 async def test_events_are_durable_in_order_and_the_log_is_whole(tmp_path: Path) -> None:
@@ -93,10 +94,9 @@ async def test_without_a_keeper_the_caller_is_told_in_time(tmp_path: Path) -> No
 
 async def test_a_keeper_that_goes_away_for_good_gives_unavailable(tmp_path: Path) -> None:
     async with keeper(tmp_path) as socket:
-        log = SocketRecorder(socket, "w", time.monotonic, patience_s=PATIENCE_S)
-        await log.open()
-        key = await log.message_key([])
-        log._patience_s = 0.1
+        log = SocketRecorder(socket, "w", time.monotonic, patience_s=0.5)
+        await at_last(log.open)
+        key = await at_last(lambda: log.message_key([]))
     with pytest.raises(RecorderUnavailable):
         await log.record([decided(1)], key)
     await log.close()
@@ -184,3 +184,11 @@ async def test_any_address_and_any_number_of_them(tmp_path: Path) -> None:
         await log.record([decided(1, sender=odd[1], to=odd[2])], key)
         cached = await log.message_key(odd)
         assert cached.subjects == key.subjects
+
+
+async def test_more_than_a_frame_holds_is_refused_here_and_what_is_beside_it_goes_on(tmp_path: Path) -> None:
+    async with keeper(tmp_path) as socket, recorder(socket) as log:
+        key = await log.message_key(["zhang@corp.test"])
+        with pytest.raises(ValueError, match="frame"):
+            await log.record([decided(number) for number in range(MAX_FRAME_ENTRIES + 1)], key)
+        assert (await log.record([decided(1)], key)).size > 0
