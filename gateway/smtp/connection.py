@@ -28,6 +28,8 @@ MAX_AHEAD = 65_536
 """Octets of pipelined commands kept while a message is being answered; then the client is not read from."""
 PARTING_QUIET_S = 1.0
 """A client that has been quiet between messages for so long while we go down is told; one that has just been answered has time to QUIT."""
+WORK_S = 120.0
+"""For a login or a handshake, which end by bounds of their own well before: what breaks beneath us must not hold a connection for ever."""
 ANSWER_MARGIN_S = 30.0
 """How long after the reply budget an unanswered client is told to try again."""
 
@@ -159,6 +161,8 @@ class Connection(SMTP):
         elif self._delivering and now - self._since > self._reception.reply_budget_s + ANSWER_MARGIN_S:
             # The work goes on; its answer is kept for when the client comes again.
             self._say(Step(say.FAILED, Then.CLOSE))
+        elif not self._delivering and now - self._since > WORK_S:
+            self._transport.abort()
 
     def stop(self) -> None:
         """Going down: what is under way may end, and nothing new begins behind it; ``part`` says when that is over."""

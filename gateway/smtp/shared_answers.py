@@ -15,6 +15,8 @@ from scanners.message import Envelope
 
 KEY_FILE = "key"
 KEY_BYTES = 32
+TICK_S = 1.0
+"""Longer than any file system's unit of time is."""
 MAX_BYTES = 500
 """Of one file: a code, a status, an id and a time."""
 
@@ -73,7 +75,8 @@ class SharedAnswered(Answered):
             changed = os.stat(self._folder).st_mtime_ns
             if changed != self._seen:
                 self._any = any(name != KEY_FILE for name in os.listdir(self._folder))
-                self._seen = changed
+                # Times of files go by ticks: what comes within the same one would not be seen as a change.
+                self._seen = changed if self._wall() - changed / 1e9 > TICK_S else -1
         except OSError:
             return False
         return self._any

@@ -1,5 +1,6 @@
 """An answer that nobody heard is found by every worker, also after a restart, and says nothing about anybody."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,17 @@ def test_another_worker_and_a_later_one_know_it(folder: Path) -> None:
         assert (found.reply.code, found.reply.enhanced, found.message_id) == (550, "5.1.1", SENT.id)
         assert each.find(AGAIN, b"other") is None
         assert each.find(replace(AGAIN, sender="else@corp.test"), b"text") is None
+
+
+def test_what_is_kept_in_the_tick_of_a_look_is_found(folder: Path) -> None:
+    wall = Clock()
+    wall.seconds = folder.stat().st_mtime + 0.001
+    first, second = worker(folder, wall), worker(folder, wall)
+    before = folder.stat()
+    assert second.find(AGAIN, b"text") is None
+    first.keep(SENT, b"text", REFUSED)
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert second.find(AGAIN, b"text") is not None
 
 
 def test_its_own_worker_has_the_whole_text(folder: Path) -> None:
