@@ -1,9 +1,11 @@
 """sealgate audit: verify the log, show an event, start a new log after damage."""
 
 import argparse
+import json
 import os
 import sys
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +39,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     check = verbs.add_parser("verify", help="check every event, tile and root 校验全部事件")
     check.add_argument("--dir", type=Path, help="a log's folder, or an exported copy 日志目录或导出副本")
     check.add_argument("--vkey", default="", help="the log's key as you know it from elsewhere 可信公钥")
+    check.add_argument("--json", action="store_true", help="a JSON object, for scripts 输出 JSON 对象")
     show = verbs.add_parser("show", help="print one event as stored 查看一个事件")
     show.add_argument("event", metavar="ID|INDEX", help="event id or number 事件编号或序号")
     shard = verbs.add_parser("new-shard", help="set a damaged log aside, start a new one 封存损坏日志并启用新日志")
@@ -60,7 +63,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
         found = verifier.verify(folder, arguments.vkey, Progress("events verified 已校验", time.monotonic, sys.stderr))
         if not found.mismatches or _mark(folder) == before:
             break
-    print(verifier.report(found))
+    print(json.dumps(asdict(found), ensure_ascii=False, default=str) if arguments.json else verifier.report(found))
     return 1 if found.mismatches else 0
 
 

@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 import ipaddress
+import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway.usage import trouble
 from scanners.authentication.results import authentication_results
 from scanners.authentication.scanner import AuthenticationScanner, findings
 from scanners.authentication.verdicts import Authentication, Dkim, Verdict
@@ -70,6 +72,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--trust", action="append", default=[], metavar="DOMAIN", help="trusted ARC sealer 受信任的 ARC 转发者"
     )
+    parser.add_argument("--json", action="store_true", help="a JSON object, for scripts 输出 JSON 对象")
     parser.add_argument("--at", default="", metavar="TIME", help="judge as of then, ISO 8601; default now 以该时刻判定")
     parser.add_argument(
         "--authserv-id", default="localhost", help="in the Authentication-Results field 结果字段中的标识"
@@ -82,10 +85,17 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         message = read(arguments)
         resolver = CachingResolver(tuple(arguments.dns), arguments.timeout)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        print(trouble(error), file=sys.stderr)
+        return 2
+    except ValueError as error:
         print(f"sealgate auth: {error}", file=sys.stderr)
         return 2
     authentication = asyncio.run(judge(message, resolver, tuple(arguments.trust)))
+    good = authentication.dmarc.verdict in (Verdict.PASS, Verdict.NONE) and not authentication.author.ambiguous
+    if arguments.json:
+        print(as_json(authentication, message, arguments.authserv_id))
+        return 0 if good else 1
     for step in explain(authentication, message):
         print(f"{step.title}: {step.verdict}")
         for detail in step.details:
@@ -97,8 +107,20 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"    {finding.code}{about}  {printable(finding.summary)}")
     print()
     print(authentication_results(authentication, arguments.authserv_id).decode().replace("\r\n", "\n"), end="")
-    good = authentication.dmarc.verdict in (Verdict.PASS, Verdict.NONE) and not authentication.author.ambiguous
     return 0 if good else 1
+
+
+def as_json(authentication: Authentication, message: Message, authserv_id: str) -> str:
+    """The same for scripts."""
+    found = findings(authentication, len(message.all("dkim-signature")))
+    return json.dumps(
+        {
+            "steps": [asdict(step) for step in explain(authentication, message)],
+            "findings": [{"code": one.code, "about": one.about, "summary": one.summary} for one in found],
+            "authentication_results": authentication_results(authentication, authserv_id).decode(),
+        },
+        ensure_ascii=False,
+    )
 
 
 def read(arguments: argparse.Namespace) -> Message:

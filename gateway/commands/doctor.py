@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("--config", type=Path, default=Path("sealgate.toml"), help="configuration file 配置文件")
     parser.add_argument("--domain", action="append", default=[], help="check this instead of local_domains 指定域名")
     parser.add_argument("--no-dns", action="store_true", help="look at this machine only 只检查本机")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line, for scripts 每行一个 JSON 对象")
     parser.add_argument("--selector", default="", help="DKIM selector to look for DKIM 选择器")
     parser.add_argument("--dns", action="append", default=[], metavar="ADDRESS:PORT", help="DNS server DNS 服务器")
     parser.set_defaults(run=run)
@@ -60,6 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"sealgate doctor: {error}", file=sys.stderr)
         return 2
     checks = asyncio.run(_everything(config, resolver, () if arguments.no_dns else domains, selector))
+    if arguments.json:
+        for check in checks:
+            print(json.dumps({**asdict(check), "health": check.health.name.lower()}, ensure_ascii=False))
+        return 1 if any(check.health is Health.WRONG for check in checks) else 0
     for check in checks:
         print(f"{SIGNS[check.health]} {check.subject}: {check.en} {check.zh}")
         if check.advice:

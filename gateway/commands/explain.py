@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +13,11 @@ from gateway.judging.loading import JudgeError
 from gateway.judging.oneshot import judge_here
 from gateway.judging.trial import MAX_BYTES, Tried, Wanted, judge_bytes
 from gateway.terminal import safe
+from gateway.usage import trouble
 from policies.condition import possible_directions
 from policies.decision import Decision
 from policies.problem import nearest
-from policies.rule import Line, Ruleset, Trace, explain
+from policies.rule import Judgement, Line, Ruleset, Trace, explain
 from policies.sample_text import AUTH_KEYS
 from scanners.message import Direction, Recipient
 
@@ -37,6 +39,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     parser.add_argument("file", type=Path, metavar="FILE.eml", help="mail as bytes; - reads standard input 邮件文件")
     parser.add_argument("--rule", default="", help="this rule only, in full 只看这一条")
+    parser.add_argument("--json", action="store_true", help="a JSON object for each recipient 每位收件人一个 JSON 对象")
     add_mail_options(parser)
     parser.set_defaults(run=run)
 
@@ -90,9 +93,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit status 0: judged; 2: the file, the options or the configuration can't be used."""
     config = configuration.load(arguments.config)
     try:
-        text = asyncio.run(_explained(config, read_mail(arguments.file), wanted(arguments), arguments.rule))
+        mail, said = read_mail(arguments.file), wanted(arguments)
+        text = asyncio.run(_explained(config, mail, said, arguments.rule, arguments.json))
     except OSError as error:
-        print(f"{arguments.file}: {error.strerror}", file=sys.stderr)
+        print(trouble(error), file=sys.stderr)
         return 2
     except (ValueError, JudgeError) as error:
         print(error, file=sys.stderr)
@@ -101,12 +105,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _explained(config: Config, raw: bytes, said: Wanted, only: str) -> str:
+async def _explained(config: Config, raw: bytes, said: Wanted, only: str, as_json: bool) -> str:
     async with judge_here(config, None) as made:
         if only and made.ruleset.find(only) is None:
             raise ValueError(no_rule(only, made.ruleset))
         tried = await judge_bytes(made, config, raw, said, datetime.now().astimezone())
-        return "\n".join(page(tried, made.ruleset, only))
+        return "\n".join((records if as_json else page)(tried, made.ruleset, only))
 
 
 def no_rule(name: str, ruleset: Ruleset) -> str:
@@ -145,6 +149,49 @@ def page(tried: Tried, ruleset: Ruleset, only: str = "") -> list[str]:
             if not only or trace.rule.name == only:
                 lines += _trace(trace, envelope.direction.value, whole=bool(only))
     return [safe(line) for line in lines]
+
+
+def records(tried: Tried, ruleset: Ruleset, only: str = "") -> list[str]:
+    """The same for scripts: a line for each recipient, with every rule and its questions."""
+    lines = []
+    for recipient, known, judgement in tried.judged:
+        rules = [
+            {
+                "rule": trace.rule.name,
+                "mode": trace.rule.mode.value,
+                "matched": trace.matched,
+                "excepted": trace.excepted,
+                "when": [_record(line) for line in trace.when],
+                "unless": [_record(line) for line in trace.unless],
+            }
+            for trace in explain(ruleset, known)
+            if not only or trace.rule.name == only
+        ]
+        lines.append(json.dumps({**record(recipient, judgement), "rules": rules}, ensure_ascii=False))
+    return lines
+
+
+def _record(line: Line) -> dict[str, object]:
+    return {
+        "depth": line.depth,
+        "state": line.state.value,
+        "zh": line.words.zh,
+        "en": line.words.en,
+        "found": line.seen,
+    }
+
+
+def record(recipient: Recipient, judgement: Judgement) -> dict[str, object]:
+    """What happens to the mail for this recipient, for scripts."""
+    decision = judgement.decision
+    return {
+        "to": recipient.address,
+        "disposition": decision.disposition.name.lower(),
+        "treatments": sorted(one.kind + (f":{one.value}" if one.value else "") for one in decision.treatments),
+        "reasons": [reason.rule for reason in decision.reasons],
+        "matched": sorted(match.rule for match in judgement.matched if not match.monitor),
+        "monitored": sorted(match.rule for match in judgement.matched if match.monitor),
+    }
 
 
 def verdict(recipient: Recipient, decision: Decision) -> str:

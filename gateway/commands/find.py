@@ -1,6 +1,7 @@
 """sealgate find: messages in the audit log, by what is public, or by sealed fields that somebody entitled opens."""
 
 import argparse
+import json
 import re
 import sys
 import time
@@ -24,7 +25,9 @@ from gateway.recording.unsealing import NotEntitled, add_options, authenticate
 LIMIT = 50
 MAX_LIMIT = 10_000
 SLOTS = ["from", "to*", "subject"]
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+VERDICTS = ("relay", "deliver", "delay", "hold", "approve", "quarantine", "refuse", "reject", "custody")
+"""Outcomes, dispositions and intents: any of them finds a message."""
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("--from", dest="sender", default="", metavar="TEXT", help="in the sender's address 发件人")
     parser.add_argument("--to", dest="recipient", default="", metavar="TEXT", help="in a recipient's address 收件人")
     parser.add_argument("--subject", default="", metavar="TEXT", help="in the subject 主题")
-    parser.add_argument("--since", default="", help="2026-11-22, 2026-11-22T10:00+08:00, 30m, 2h, 7d 起始时间")
-    parser.add_argument("--verdict", default="", help="relay, deliver, hold, quarantine, refuse, delay ... 处置结果")
+    parser.add_argument("--since", default="", help="2026-11-22, 2026-11-22T10:00+08:00, 30m, 2h, 7d, 4w 起始时间")
+    parser.add_argument(
+        "--verdict", default="", metavar="WORD", choices=VERDICTS, help=f"one of 处置结果: {', '.join(VERDICTS)}"
+    )
     parser.add_argument("--limit", type=int, default=LIMIT, help=f"at most so many, default {LIMIT} 条数上限")
     parser.add_argument("--purpose", default="", help="why sealed fields are opened 查看目的")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line, for scripts 每行一个 JSON 对象")
     add_options(parser)
     parser.set_defaults(run=run)
 
@@ -82,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         found = _public(view, wanted, Progress("events searched 已搜索", time.monotonic, sys.stderr))
         if wanted.sealed:
             return _run_sealed(config, arguments, view, wanted, found)
-        return _print((stored[0], {}) for stored in islice(found, arguments.limit))
+        return _print(((stored[0], {}) for stored in islice(found, arguments.limit)), arguments.json)
     except (NotEntitled, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -98,14 +104,14 @@ def parse_since(text: str, now: datetime) -> datetime | None:
     """A time with zone, a date (local midnight), or an age. Raises ValueError."""
     if not text:
         return None
-    age = re.fullmatch(r"([0-9]{1,5})([mhd])", text)
+    age = re.fullmatch(r"([0-9]{1,5})([mhdw])", text)
     if age:
         return now - timedelta(**{UNITS[age[2]]: int(age[1])})
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"--since {text}: write 2026-11-22, 2026-11-22T10:00+08:00, 30m, 2h or 7d 时间格式不正确"
+            f"--since {text}: write 2026-11-22, 2026-11-22T10:00+08:00, 30m, 2h, 7d or 4w 时间格式不正确"
         ) from None
     return at.astimezone() if at.tzinfo is None else at
 
@@ -154,7 +160,7 @@ def _run_sealed(
                     if _fits(wanted, record):
                         yield message[0], record
 
-        return _print(islice(matching(), arguments.limit))
+        return _print(islice(matching(), arguments.limit), arguments.json)
 
 
 def _fits(wanted: Wanted, record: dict[str, str | None]) -> bool:
@@ -170,10 +176,15 @@ def _has(word: str, texts: list[str | None]) -> bool:
     return not word or any(text is not None and word.casefold() in text.casefold() for text in texts)
 
 
-def _print(found: Iterator[tuple[Stored, dict[str, str | None]]]) -> int:
+def _print(found: Iterator[tuple[Stored, dict[str, str | None]]], as_json: bool) -> int:
     count = 0
     for stored, record in found:
         count += 1
+        if as_json:
+            names = ("msg", "dir", "outcome", "reason")
+            line = {"time": stored.text("time"), **{name: stored.text(name) for name in names}}
+            print(json.dumps({**line, **({"opened": record} if record else {})}, ensure_ascii=False))
+            continue
         at = stored.at.astimezone().isoformat(sep=" ", timespec="seconds")
         print(
             f"{at}  {stored.text('msg')}  {stored.text('dir'):3}  {stored.text('outcome'):10}  {stored.text('reason')}"

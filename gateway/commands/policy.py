@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gateway import config as configuration
-from gateway.commands.explain import add_mail_options, no_rule, read_mail, verdict, wanted
+from gateway.commands.explain import add_mail_options, no_rule, read_mail, record, verdict, wanted
 from gateway.commands.replay import NoFolder, add_replay, with_dir
 from gateway.config import Config
 from gateway.judging import examples
@@ -17,6 +18,7 @@ from gateway.judging.loading import JudgeError, ignored_files, load_dictionaries
 from gateway.judging.oneshot import judge_here
 from gateway.judging.remarks import remarks
 from gateway.judging.trial import Wanted, judge_bytes
+from gateway.usage import trouble
 from policies import load
 from policies.compare import compare, words
 from policies.problem import PolicyError
@@ -57,6 +59,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     diff.add_argument("old", type=Path, help="folder with rules, or one file 旧规则目录或文件")
     diff.add_argument("new", type=Path, help="the other 新规则目录或文件")
     diff.set_defaults(run=run_diff)
+    for verb in (test, diff):
+        verb.add_argument("--json", action="store_true", help="a JSON object a line, for scripts 每行一个 JSON 对象")
     for verb in (check, explain):
         verb.add_argument("--dir", type=Path, help="this folder of rules instead of the configured one 改用此规则目录")
     for verb in (check, explain, diff):
@@ -70,24 +74,31 @@ def run_test(arguments: argparse.Namespace) -> int:
     try:
         outcomes = asyncio.run(_tested(config, arguments.files, wanted(arguments)))
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(trouble(error), file=sys.stderr)
         return 2
     except (ValueError, JudgeError) as error:
         print(error, file=sys.stderr)
         return 2
     unexpected = False
-    for path, lines, dispositions in outcomes:
-        print(f"{path}")
-        for line in lines:
-            print(f"  {line}")
-        unexpected |= bool(arguments.expect) and dispositions != {arguments.expect.lower()}
+    for path, lines, records in outcomes:
+        if arguments.json:
+            for record in records:
+                print(json.dumps({"file": str(path), **record}, ensure_ascii=False))
+        else:
+            print("\n  ".join([str(path), *lines]))
+        found = {record["disposition"] for record in records}
+        unexpected |= bool(arguments.expect) and found != {arguments.expect.lower()}
     if unexpected:
         print(f"结果与期望 “{arguments.expect}” 不符 not as expected; see: sealgate explain FILE", file=sys.stderr)
     return int(unexpected)
 
 
-async def _tested(config: Config, paths: Sequence[Path], said: Wanted) -> list[tuple[Path, list[str], set[str]]]:
-    found: list[tuple[Path, list[str], set[str]]] = []
+Tested = list[tuple[Path, list[str], list[dict[str, object]]]]
+"""For each file its lines for people and its records for scripts."""
+
+
+async def _tested(config: Config, paths: Sequence[Path], said: Wanted) -> Tested:
+    found: Tested = []
     async with judge_here(config, None) as made:
         for path in paths:
             tried = await judge_bytes(made, config, read_mail(path), said, datetime.now().astimezone())
@@ -97,8 +108,7 @@ async def _tested(config: Config, paths: Sequence[Path], said: Wanted) -> list[t
             )
             if monitored:
                 lines.append(f"只记录 monitor: {', '.join(monitored)}")
-            names = {judgement.decision.disposition.name.lower() for _, _, judgement in tried.judged}
-            found.append((path, lines, names))
+            found.append((path, lines, [record(recipient, judged) for recipient, _, judged in tried.judged]))
     return found
 
 
@@ -166,10 +176,14 @@ def run_diff(arguments: argparse.Namespace) -> int:
         return 2
     changes = compare(old, new)
     for change in changes:
+        if arguments.json:
+            lines = [{"zh": line.zh.strip(), "en": line.en.strip()} for line in change.lines]
+            print(json.dumps({"sign": change.sign, "name": change.name, "lines": lines}, ensure_ascii=False))
+            continue
         print(f"{change.sign} {change.name}")
         for line in change.lines:
             print(f"    {line.zh}" + (f" / {line.en.strip()}" if line.en else ""))
-    if not changes:
+    if not changes and not arguments.json:
         print("没有区别 no difference")
     return int(bool(changes))
 

@@ -1,6 +1,7 @@
 """sealgate policy replay: what a draft of the rules would have done with the mail of the last days."""
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from policies.replay import Difference, Kept, compare_kept, summary
 from policies.rule import Ruleset
 from scanners.finding import Evidence, Finding, Severity
 
-UNITS = {"h": 3600, "d": 86400, "w": 7 * 86400}
+UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 MAX_SHOWN = 50
 """Mails listed one by one; the counts are of all."""
 MAX_PEOPLE = 2_000
@@ -43,7 +44,10 @@ def add_replay(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--draft", type=Path, required=True, help="folder with the draft rules 草稿规则目录")
-    parser.add_argument("--since", default="7d", help="how far back: 12h, 7d, 4w 回看多久")
+    parser.add_argument("--since", default="7d", help="how far back: 30m, 12h, 7d, 4w 回看多久")
+    parser.add_argument(
+        "--json", action="store_true", help="JSON objects: the totals, then a mail a line 每行一个 JSON 对象"
+    )
     parser.add_argument("--config", type=Path, default=Path("sealgate.toml"), help="configuration file 配置文件")
     parser.set_defaults(run=run)
 
@@ -76,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     except (ValueError, JudgeError, LogDamaged) as error:
         print(error, file=sys.stderr)
         return 2
-    for line in report(seen, held, changed, _senders(config, view, changed)):
+    say = as_json if arguments.json else report
+    for line in say(seen, held, changed, _senders(config, view, changed)):
         print(line)
     return int(any(one.difference.certain for one in changed))
 
@@ -94,7 +99,7 @@ def span_s(text: str) -> int:
     """Seconds of ``7d``. Raises ValueError."""
     digits, unit = text[:-1], text[-1:]
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and unit in UNITS):
-        raise ValueError(f"--since {text}: 写如 write such as 12h, 7d, 4w")
+        raise ValueError(f"--since {text}: 写如 write such as 30m, 12h, 7d, 4w")
     return int(digits) * UNITS[unit]
 
 
@@ -199,3 +204,37 @@ def report(seen: int, held: int, changed: Sequence[Changed], senders: Mapping[st
     if len(certain) > MAX_SHOWN:
         lines.append(f"  … 另有 {len(certain) - MAX_SHOWN} 封 and {len(certain) - MAX_SHOWN} more")
     return lines
+
+
+def as_json(seen: int, held: int, changed: Sequence[Changed], senders: Mapping[str, str]) -> list[str]:
+    """The same for scripts: one object with the totals, then one for each mail that fares otherwise, or may."""
+    found = summary(seen, held, [one.difference for one in changed])
+    lines: list[object] = [
+        {
+            "seen": found.seen,
+            "changed": found.changed,
+            "unsure": found.unsure,
+            "held_before": found.held_before,
+            "held_after": found.held_after,
+            "gained": dict(found.gained),
+            "lost": dict(found.lost),
+        }
+    ]
+    for one in changed:
+        difference = one.difference
+        lines.append(
+            {
+                "message": difference.id,
+                "time": one.event.text("time"),
+                "certain": difference.certain,
+                "before": difference.before.name.lower(),
+                "after": difference.after.name.lower(),
+                "gained": list(difference.gained),
+                "lost": list(difference.lost),
+                "treatments_before": list(difference.treated_before),
+                "treatments_after": list(difference.treated_after),
+                "unsure": {rule: list(facts) for rule, facts in difference.unsure},
+                "from": senders.get(difference.id, ""),
+            }
+        )
+    return [json.dumps(line, ensure_ascii=False) for line in lines]

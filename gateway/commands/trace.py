@@ -1,6 +1,7 @@
 """sealgate trace: one message's way through the gateway, as the audit log has it."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "--reveal", action="append", default=[], metavar="FIELD", help="from, to, subject, ip ... 打开字段"
     )
     parser.add_argument("--purpose", default="", help="why it is opened 查看目的")
+    parser.add_argument("--json", action="store_true", help="a JSON object for each event 每个事件一个 JSON 对象")
     add_options(parser)
     parser.set_defaults(run=run)
 
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{arguments.id}: no event names this message 日志中没有此邮件", file=sys.stderr)
             return 1
         shown = _slots(config, view, events, arguments)
-        print("\n".join(render(view, events, shown)))
+        print("\n".join((records if arguments.json else render)(view, events, shown)))
     except NotEntitled as error:
         print(error, file=sys.stderr)
         return 2
@@ -119,6 +121,22 @@ def render(view: LogView, events: Sequence[Stored], shown: Sequence[Slots]) -> l
         lines.append(_event(stored, one, at_ms))
         lines += _reply(stored, record, at_ms)
     return lines + _ending(view, events, head)
+
+
+def records(view: LogView, events: Sequence[Stored], shown: Sequence[Slots]) -> list[str]:
+    """The same for scripts: each event as stored but for its ciphertexts, what may be shown of them, and the checkpoint that proves it.
+
+    Raises LogDamaged if an event can't be proven.
+    """
+    lines = []
+    for stored, slots in zip(events, shown, strict=True):
+        head = view.prove(stored.index)
+        event = {name: value for name, value in stored.record.items() if name != "sealed"}
+        proof = {"checkpoint": head.size, "origin": head.origin}
+        lines.append(
+            json.dumps({"index": stored.index, "event": event, "shown": slots, "proof": proof}, ensure_ascii=False)
+        )
+    return lines
 
 
 def _heading(head: Stored, record: dict[str, Any], slots: Slots) -> list[str]:

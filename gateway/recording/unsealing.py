@@ -20,6 +20,7 @@ from gateway.store.errors import StoreDamaged, StoreUnavailable
 from gateway.store.opening import open_store
 
 ROLES = ("auditor", "admin")
+MAX_CODE_LINE = 64
 PATIENCE_S = 5.0
 """Wait for the keeper; a person is waiting too."""
 
@@ -61,17 +62,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as", "--operator", dest="who", default="", metavar="NAME", help="operator 操作员 ([[operator]] name)"
     )
-    parser.add_argument("--code", default="", help="TOTP code; asked for when left out 动态口令，缺省时提示输入")
+    parser.add_argument(
+        "--code",
+        choices=["-"],
+        help="- reads the TOTP code from standard input; else it is asked for 从标准输入读取验证码，缺省时提示输入",
+    )
 
 
 def authenticate(
-    config: Config, who: str, code: str, roles: tuple[str, ...] = ROLES, without_log: bool = False
+    config: Config, who: str, source: str | None, roles: tuple[str, ...] = ROLES, without_log: bool = False
 ) -> Person:
-    """The operator ``who``, by TOTP, with one of ``roles``. Raises NotEntitled."""
+    """The operator ``who``, by TOTP (``source``: ``-`` for standard input, else asked for), with one of ``roles``. Raises NotEntitled."""
     if not who:
         raise NotEntitled("say who you are: --as NAME 请用 --as 指明操作员")
-    if not code and sys.stdin.isatty():
-        code = getpass.getpass("TOTP code 动态口令: ")
+    code = ""
+    if source == "-":
+        code = sys.stdin.readline(MAX_CODE_LINE).strip()
+    elif sys.stdin.isatty():
+        code = getpass.getpass("TOTP code 验证码: ").strip()
     try:
         operator = asyncio.run(_prove(config, who, code, without_log))
     except (Refused, RecorderUnavailable, StoreUnavailable, StoreDamaged) as error:

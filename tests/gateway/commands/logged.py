@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import io
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +47,18 @@ def code(offset: int = 0) -> str:
 
 
 def call(module: ModuleType, config: Path, *arguments: str) -> int:
-    """As the program would."""
+    """As the program would; what follows ``--code`` comes from standard input."""
+    if "--code" in arguments:
+        at = arguments.index("--code") + 1
+        before, sys.stdin = sys.stdin, io.StringIO(arguments[at] + "\n")
+        try:
+            return _call(module, config, *arguments[:at], "-", *arguments[at + 1 :])
+        finally:
+            sys.stdin = before
+    return _call(module, config, *arguments)
+
+
+def _call(module: ModuleType, config: Path, *arguments: str) -> int:
     parser = argparse.ArgumentParser()
     module.add(parser.add_subparsers())
     name = module.__name__.rpartition(".")[2]
