@@ -86,11 +86,11 @@ def _identity(entry: Entry, facts: Facts) -> str | None:
     """The address that the entry's proof speaks of."""
     common = facts.common
     if entry.proof == "login":
-        return _logged_in(facts)
+        return logged_in(facts)
     return common.from_address if entry.proof in ("dmarc", "dkim", "arc") else common.sender
 
 
-def _logged_in(facts: Facts) -> str | None:
+def logged_in(facts: Facts) -> str | None:
     """Whose login it is: the envelope sender is what the same person wrote beside it, and may be a colleague's address.
 
     A login without a domain is the sender's if it is the local part of an address of ours.

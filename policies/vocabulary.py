@@ -6,6 +6,7 @@ from enum import Enum
 
 from policies.decision import Title
 from policies.facts import COUNTERS, Facts, Value, fold_domain
+from policies.lists import logged_in
 from scanners.message import Direction
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -69,6 +70,20 @@ def _from_authenticated(facts: Facts) -> bool | None:
             return True
     failed = any(finding.about.startswith("auth") for finding in by_code.get("scanner.failed", ()))
     return None if failed or "auth.dmarc.temperror" in by_code or "auth.dkim.temperror" in by_code else False
+
+
+def _sender_is_login(facts: Facts) -> bool | None:
+    """Envelope sender and From are the mailbox of who logged in; what stands behind a plus is the same mailbox. Unknown without a login."""
+    common = facts.common
+    if not common.user or common.from_address is None or common.sender is None:
+        return None
+    mine = logged_in(facts)
+    return mine is not None and {_mailbox(common.from_address), _mailbox(common.sender)} <= {_mailbox(mine), ""}
+
+
+def _mailbox(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    return f"{local.partition('+')[0] or local}{at}{domain}"
 
 
 def _header(facts: Facts, name: str) -> str | None:
@@ -182,6 +197,12 @@ FACTS: Mapping[str, Fact] = {
             Kind.TEXT,
             Title("发信登录名（SMTP AUTH）", "login used to send (SMTP AUTH)"),
             lambda facts: facts.common.user,
+        ),
+        Fact(
+            "sender.is_login",
+            Kind.YESNO,
+            Title("发件人（信封与信头 From）就是登录者本人", "the sender, in envelope and From, is who logged in"),
+            _sender_is_login,
         ),
         Fact(
             "from.address",

@@ -95,6 +95,7 @@ QUESTIONS = [
     ('{ fact = "sender.groups", has_any = ["hr", "it"] }', F),
     ('"sender.outside"', F),
     ('{ fact = "sender.login", is = "li" }', T),
+    ('"sender.is_login"', T),
     ('{ fact = "from.address", is = "li@corp.test" }', T),
     ('{ fact = "from.local", is = true }', T),
     ('{ fact = "from.authenticated", is = false }', T),
@@ -241,6 +242,26 @@ def test_from_is_authenticated_only_by_its_own_domain(findings: list, expected: 
 )
 def test_whom_the_reader_sees(written: str, address: str | None) -> None:
     assert FACTS["from.address"].read(facts(mail(headers=(header("From", written),)))) == address
+
+
+@pytest.mark.parametrize(
+    ("user", "sender", "author", "own"),
+    [
+        ("li@corp.test", "li@corp.test", "Li <LI@corp.test>", True),
+        ("Li@CORP.test", "li+offers@corp.test", "li@corp.test", True),
+        ("li", "li@corp.test", "li@corp.test", True),
+        ("li@corp.test", "", "li@corp.test", True),
+        ("li@corp.test", "li@corp.test", "boss@corp.test", False),
+        ("li@corp.test", "boss@corp.test", "li@corp.test", False),
+        ("li", "li@elsewhere.test", "li@elsewhere.test", False),
+        ("li@corp.test", "", "boss@corp.test", False),
+        ("li@corp.test", "li@corp.test", "li@corp.test, boss@corp.test", None),
+        ("", "li@corp.test", "li@corp.test", None),
+    ],
+)
+def test_who_logged_in_and_in_whose_name(user: str, sender: str, author: str, own: bool | None) -> None:
+    message = mail(sender, direction=Direction.SUBMISSION, headers=(header("From", author),), user=user)
+    assert FACTS["sender.is_login"].read(facts(message, context=Context(LOCAL))) is own
 
 
 def test_two_from_fields_have_no_author() -> None:
