@@ -143,8 +143,7 @@ async def listed(config: Config, arguments: argparse.Namespace, wanted: Filter, 
             if page.next:
                 print(f"--after {page.next}", file=sys.stderr)
             return 0
-        # Into a pipe or a file the table goes as it is, whatever the shell's COLUMNS says: scripts count on its columns.
-        width = shutil.get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0
+        width = terminal_width()
         narrow = bool(width) and width < listing.width(delivery_ids=delivery_ids)
         if page.deliveries and not narrow:
             print(listing.heading(delivery_ids=delivery_ids))
@@ -164,6 +163,11 @@ async def listed(config: Config, arguments: argparse.Namespace, wanted: Filter, 
     return 0
 
 
+def terminal_width() -> int:
+    """Columns of the terminal; 0 into a pipe or a file, whatever the shell's COLUMNS says: scripts count on whole lines."""
+    return shutil.get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0
+
+
 async def shown(config: Config, arguments: argparse.Namespace) -> int:
     """Print all that may be shown of one message."""
     store = await open_store(config)
@@ -176,7 +180,8 @@ async def shown(config: Config, arguments: argparse.Namespace) -> int:
             if arguments.json:
                 print(json.dumps(listing.record(delivery, held), ensure_ascii=False))
             else:
-                print("\n".join(listing.page(delivery, held, findings(config, delivery.message_id))) + "\n")
+                page = listing.page(delivery, held, findings(config, delivery.message_id))
+                print("\n".join(listing.wrapped(page, terminal_width())) + "\n")
     finally:
         await store.close()
     return 0 if found else nothing(arguments.id)

@@ -11,7 +11,9 @@ from audit.log import LogDamaged
 from audit.reader import LogView, Stored, collect
 from audit.spread import joined
 from gateway import config as configuration
+from gateway.commands.deliveries import terminal_width
 from gateway.config import Config
+from gateway.custody.listing import wrapped
 from gateway.recording.intents import DECIDED
 from gateway.recording.keeper import paths
 from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
@@ -65,7 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{arguments.id}: no event names this message 日志中没有此邮件", file=sys.stderr)
             return 1
         shown = _slots(config, view, events, arguments)
-        print("\n".join((records if arguments.json else render)(view, events, shown)))
+        lines = (
+            records(view, events, shown) if arguments.json else wrapped(render(view, events, shown), terminal_width())
+        )
+        print("\n".join(lines))
     except NotEntitled as error:
         print(error, file=sys.stderr)
         return 2

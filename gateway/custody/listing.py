@@ -38,6 +38,35 @@ def columns_of(text: str) -> int:
     )
 
 
+NARROWEST = 40
+"""Columns below which nothing is wrapped: a terminal that says less says nonsense."""
+
+
+def wrapped(lines: Sequence[str], width: int) -> list[str]:
+    """For a terminal of ``width`` columns: continued below where the text began. Broken at blanks and between Han characters."""
+    return [piece for line in lines for piece in _wrapped(line, width)] if width >= NARROWEST else list(lines)
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    indent = len(line) - len(line.lstrip()) + 2 if line.startswith(" ") else 2
+    indent = min(indent, width // 2)  # so that every piece takes something of the line
+    pieces: list[str] = []
+    while columns_of(line) > width:
+        at = used = 0
+        best = 0
+        for at, letter in enumerate(line):
+            wide = unicodedata.east_asian_width(letter) in "WF"
+            if at > indent and (letter == " " or wide) and used <= width:
+                best = at
+            used += columns_of(letter)
+            if used > width:
+                break
+        best = best or at  # a word longer than the line is cut
+        pieces.append(line[:best].rstrip())
+        line = " " * indent + line[best:].lstrip()
+    return [*pieces, line]
+
+
 def columns(*, delivery_ids: bool = False) -> tuple[tuple[str, int], ...]:
     """Titles and widths of a list, but for the last column."""
     first = (("delivery 投递编号", DELIVERY_WIDTH),) if delivery_ids else ()
