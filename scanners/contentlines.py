@@ -14,6 +14,8 @@ MAX_FILES = 50
 MAX_BYTES = 8 * 1024 * 1024
 """Bytes that are unfolded; a calendar with a year of meetings has one megabyte."""
 
+_HEAD = 200
+"""Bytes in which an address says that it holds its file."""
 _BEGINNINGS = (b"begin:vcalendar", b"begin:vcard", b"begin:vevent", b"begin:vnote", b"begin:vmsg")
 
 
@@ -40,7 +42,11 @@ def read(content: bytes) -> Card:
     for line in lines:
         name, colon, value = line.partition(b":")
         labels = name.upper()
-        if not colon or b";" not in labels:
+        start = value[:_HEAD].lower()
+        if start.startswith(b"data:") and b";base64," in start and len(files) < MAX_FILES:  # RFC 6350 6.2.4
+            files.append(Embedded(_file_name(name), lenient_base64(value.partition(b",")[2])))
+            out.append(name)
+        elif not colon or b";" not in labels:
             out.append(line)
         elif b"QUOTED-PRINTABLE" in labels:
             pieces = [value]

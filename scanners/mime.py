@@ -23,8 +23,12 @@ MAX_SECOND = 32 * 1024 * 1024
 MAX_HTML = 8 * 1024 * 1024
 """Bytes of one HTML body that are read; the longest newsletters have one."""
 
-MAX_QUOTED = 256 * 1024
-"""Bytes of a text in which encoded words are decoded: header fields that a bounce or a forward quotes stand at its beginning."""
+MAX_QUOTED = 8 * 1024 * 1024
+"""Bytes of a text in which encoded words are decoded: a digest of a mailing list, with all its headers, has a tenth."""
+_QUOTED_STEP = 48 * 1024
+"""Bytes of it decoded at a time, with some that overlap: fewer words than one field may hold."""
+_WORD = 256
+"""Bytes of an encoded word that may lie across two steps."""
 _FILES = (b"PK\x03\x04", b"%PDF-", b"MZ", b"\xd0\xcf\x11\xe0", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"{\\rtf")
 """How files begin that are pasted into a text as base64."""
 _HTML = frozenset(("text/html", "text/x-amp-html", "text/watch-html", "application/xhtml+xml"))
@@ -45,10 +49,12 @@ _LIMITS = {
         "文本中内嵌文件（uuencode、yEnc）数量超过上限",
         "More files inside a text (uuencode, yEnc) than are taken out",
     ),
+    "quoted": ("正文中编码词（RFC 2047）的长度超过上限", "More text with encoded words in it than is decoded"),
     "readings": ("可能的解析方式过多", "The structure allows more readings than are made"),
     "second_reading": ("未能进行第二次解析", "The second reading could not be made"),
 }
-_BEGINS = Marks(b"begin")
+_PGP = b"-----BEGIN PGP MESSAGE-----"
+_BEGINS = Marks(b"begin", _PGP)
 AMBIGUOUS = Code(
     "mime.ambiguous",
     Severity.MEDIUM,
@@ -212,8 +218,17 @@ def _put_together(draft: _Draft, leaf: Leaf, seen: str, path: str) -> None:
         elif not charset.decode(decoded).trouble:
             draft.texts[f"{path}~pasted{number}"] = charset.decode(decoded).text
     if b"=?" in content and b"?=" in content:
-        words = content[:MAX_QUOTED].split(b"\n\n" if b"\r\n" not in content else b"\r\n\r\n")
-        draft.texts[f"{path}~words"] = "\n".join(text_of(block) for block in words if b"=?" in block)
+        draft.texts[f"{path}~words"] = "\n".join(_quoted(content[:MAX_QUOTED]))
+        if b"=?" in content[MAX_QUOTED:]:
+            draft.limit("quoted", path)
+
+
+def _quoted(content: bytes) -> Iterator[str]:
+    """Blocks with encoded words in them, decoded; headers are read up to an empty line."""
+    for block in content.split(b"\n\n" if b"\r\n" not in content else b"\r\n\r\n"):
+        if b"=?" in block:
+            for start in range(0, len(block), _QUOTED_STEP):
+                yield text_of(block[start : start + _QUOTED_STEP + _WORD])
 
 
 def _embedded(draft: _Draft, content: bytes, path: str) -> None:
@@ -223,6 +238,8 @@ def _embedded(draft: _Draft, content: bytes, path: str) -> None:
     files = embedded(content)
     if len(files) >= MAX_EMBEDDED:
         draft.limit("embedded", path)
+    if content.find(_PGP, 1) > 0:  # at the beginning, the whole text is looked at as a file
+        files.append(Embedded("", content[content.find(_PGP, 1) :]))
     _files(draft, files, path)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from scanners.attachments.budget import MAX_MEMBER, LimitReached
-from scanners.attachments.reading import Reading, UnreadableContent
+from scanners.attachments.codes import AMBIGUOUS
+from scanners.attachments.reading import Note, Reading, UnreadableContent
 from scanners.attachments.zips import pump
 
 MAX_STREAMS = 1_000
@@ -38,6 +39,7 @@ def _streams(data: bytes, reading: Reading, make: Callable[[], Any], magic: byte
             raise LimitReached("size", MAX_MEMBER)
         rest = machine.unused_data.lstrip(b"\0")  # tapes are padded
         if not rest.startswith(magic):
+            _behind(rest, magic, reading)
             break
     else:
         reading.member(name, b"".join(out), "")
@@ -46,6 +48,14 @@ def _streams(data: bytes, reading: Reading, make: Callable[[], Any], magic: byte
         reading.member(name, b"".join(out), "")
     if trouble is not None:
         raise trouble
+
+
+def _behind(rest: bytes, magic: bytes, reading: Reading) -> None:
+    """What stands behind the last stream is passed over by unpackers, and found by whoever knows that it is there."""
+    again = rest.find(magic)
+    if rest:
+        reading.note(Note(AMBIGUOUS, "bytes behind the compressed stream", about="stream"))
+        reading.member("behind", rest[again:] if again >= 0 else rest, "")
 
 
 def _gzip_name(data: bytes) -> str:

@@ -118,7 +118,7 @@ EXECUTABLE = frozenset(
     msh1xml msh2xml one onepkg onetoc2 desktop msixbundle appxbundle appcontent-ms mdb mda mdt mdw mdz accde
     accdr adp maq mar mas mau mav maw grp prf printerexport xnk webpnp ksh csh bash zsh osd pl rb lua vsto
     vsix vsmacros xbap deskthemepack shb shs hpj plg prg fxp asp aspx asa php terminal webloc fileloc
-    inetloc xla htc isp ins its mag mat mcf ops pcd bas cnt wim vmdk nrg daa udf mobileconfig
+    inetloc swf xla htc isp ins its mag mat mcf ops pcd bas cnt wim vmdk nrg daa udf mobileconfig
     """.split()  # noqa: SIM905 - words read better than a column of strings
 )
 """Extensions that run code, or carry something past the mark of the web, when a person double-clicks."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scanners.attachments import filetype, plain, zips
+from scanners.attachments import filetype, plain, tails, zips
 from scanners.attachments.budget import MAX_DEPTH, MAX_TEXT, Budget, LimitReached
 from scanners.attachments.codes import (
     AMBIGUOUS,
@@ -141,8 +141,11 @@ class Inspection:
         reader(content, reading)
 
     def _appended(self, reading: Reading, place: _Place, content: bytes, kind: Kind) -> None:
-        """A file that is a zip as well: unpackers begin at its end and do not care what comes first."""
-        if kind.media_type in CONTAINERS or kind.media_type in OFFICE or b"PK\x05\x06" not in content[-66_000:]:
+        """A file that is something else as well: behind its end, or a zip, whose unpackers do not care what comes first."""
+        tail = tails.look(content, kind.media_type, reading) if place.depth < MAX_DEPTH else ""
+        if kind.media_type in CONTAINERS or kind.media_type in OFFICE or tail in CONTAINERS | OFFICE:
+            return
+        if b"PK\x05\x06" not in content[-66_000:]:
             return
         if place.depth < MAX_DEPTH and zips.directory(content).entries:
             reading.note(Note(AMBIGUOUS, f"{kind.media_type} that is a zip as well", about=kind.media_type))

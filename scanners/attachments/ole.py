@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from scanners import charset, text
-from scanners.attachments import macros
+from scanners.attachments import lzfu, macros
 from scanners.attachments.budget import LimitReached
 from scanners.attachments.codes import DECRYPTED, EMBEDDED, ENCRYPTED, MACRO
 from scanners.attachments.reading import Note, Reading, UnreadableContent
@@ -15,6 +15,10 @@ MAX_STREAMS = 2_000
 """Streams of one file looked at."""
 MAX_TRIES = 12
 """Passwords tried on an encrypted OOXML file: each derives a key in 100 000 rounds, about 0.1 s."""
+_SAID = frozenset(
+    ("0037", "0C1A", "0C1F", "0E04", "0E03", "1000", "007D", "0E1D", "3001", "3003", "39FE", "1035", "800A")
+)
+"""Properties that are shown: subject, sender, recipients, text, headers (MS-OXPROPS)."""
 _STREAMS = (
     ("WordDocument", "application/msword"),
     ("Workbook", "application/vnd.ms-excel"),
@@ -160,25 +164,30 @@ def _try(data: bytes, word: str) -> bytes:
 
 
 def read_msg(data: bytes, reading: Reading) -> None:
-    """An Outlook message: subject, addresses, bodies; attachments as members."""
+    """An Outlook message and those within it: subjects, addresses, bodies; attachments as members."""
     with opened(data) as file:
-        for code in ("0037", "0C1A", "0C1F", "0E04", "0E03", "1000", "007D"):
-            reading.say(_string(file, f"__substg1.0_{code}", reading))
-        html = "__substg1.0_10130102"
-        if file.exists(html):
-            reading.say(text.read(charset.decode(stream(file, html, reading)).text).visible)
-        for number in range(MAX_STREAMS):
-            folder = f"__attach_version1.0_#{number:08X}"
-            if not file.exists(folder):
-                break
-            name = _string(file, f"{folder}/__substg1.0_3707", reading) or _string(
-                file, f"{folder}/__substg1.0_3704", reading
-            )
-            body = f"{folder}/__substg1.0_37010102"
-            if file.exists(body):
-                reading.member(name or f"attachment-{number}", stream(file, body, reading), "")
-        else:
-            reading.limited("entries", MAX_STREAMS)
+        for path in _listed(file, reading):
+            leaf = path[-1]
+            if not leaf.startswith("__substg1.0_"):
+                continue
+            base, code, kind = "/".join(path)[:-4], leaf[12:16], leaf[16:20]
+            if code in _SAID and kind in ("001E", "001F"):
+                reading.say(_string(file, base, reading))
+            elif code == "1013":
+                html = stream(file, base + kind, reading)
+                page = text.read(
+                    html.decode("utf-16-le", "replace") if kind == "001F" else charset.decode(html.rstrip(b"\0")).text
+                )
+                reading.say(page.visible)
+                reading.say(page.hidden)
+            elif code == "1009" and kind == "0102":
+                content = lzfu.decompress(stream(file, base + kind, reading), reading)
+                reading.budget.unpacked(len(content))
+                reading.member("body.rtf", content, "application/rtf")
+            elif code == "3701" and kind == "0102":
+                folder = base[: -len("3701")]
+                name = _string(file, f"{folder}3707", reading) or _string(file, f"{folder}3704", reading)
+                reading.member(name or "attachment", stream(file, base + kind, reading), "")
 
 
 def _string(file: Any, base: str, reading: Reading) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import re2
 
 from scanners import urls
-from scanners.attachments import pdfnotes, qrcode
+from scanners.attachments import pdffonts, pdfnotes, qrcode
 from scanners.attachments.budget import LimitReached
 from scanners.attachments.codes import ACTIVE_PDF, DECRYPTED, ENCRYPTED, UNREADABLE
 from scanners.attachments.reading import Note, Reading, UnreadableContent
@@ -38,6 +38,8 @@ MAX_FILES = 200
 """Embedded files that are opened."""
 MAX_BOOKMARKS = 20_000
 """Titles in the outline that are read; one page of a standard has a few."""
+_WORDS = 1
+"""FPDF_PAGEOBJ_TEXT."""
 _DRAW_SCALE = 1.4
 """100 dpi: a module of a code two centimetres wide is then three pixels."""
 _TRIES = 24
@@ -74,6 +76,7 @@ def read(data: bytes, reading: Reading) -> None:
         _bookmarks(document, reading)
         pages = [_survey(document, number, reading) for number in range(min(len(document), MAX_LOOKED))]
         lengths = _text(data, document, pages, reading)
+        _outside(document, pages, reading)
         pdfnotes.beside(data, document, reading)
         _attachments(document, reading)
         _disguised_links(document, pages, reading)
@@ -94,6 +97,8 @@ class _Page:
     """One picture and nothing else at all."""
     marked: bool
     """It has annotations, of which links are one kind."""
+    outside: bool
+    """Words stand off the page: no viewer shows them, and whoever copies all takes them along."""
 
     @property
     def plain(self) -> bool:
@@ -112,10 +117,9 @@ def _survey(document: Any, number: int, reading: Reading) -> _Page | None:
     except pypdfium2.PdfiumError:
         return None
     try:
-        kinds = [
-            raw.FPDFPageObj_GetType(raw.FPDFPage_GetObject(page.raw, at))
-            for at in range(raw.FPDFPage_CountObjects(page.raw))
-        ]
+        objects = [raw.FPDFPage_GetObject(page.raw, at) for at in range(raw.FPDFPage_CountObjects(page.raw))]
+        kinds = [raw.FPDFPageObj_GetType(one) for one in objects]
+        outside = _any_outside([one for one, kind in zip(objects, kinds, strict=True) if kind == _WORDS], page)
         form = raw.FPDF_PAGEOBJ_FORM in kinds
         marked = raw.FPDFPage_GetAnnotCount(page.raw) != 0
         textless = not form and raw.FPDF_PAGEOBJ_TEXT not in kinds and not marked
@@ -126,7 +130,22 @@ def _survey(document: Any, number: int, reading: Reading) -> _Page | None:
         return None
     finally:
         page.close()
-    return _Page(kinds.count(raw.FPDF_PAGEOBJ_IMAGE), kinds.count(raw.FPDF_PAGEOBJ_PATH), textless, lone, marked)
+    pictures, paths = kinds.count(raw.FPDF_PAGEOBJ_IMAGE), kinds.count(raw.FPDF_PAGEOBJ_PATH)
+    return _Page(pictures, paths, textless, lone, marked, outside)
+
+
+def _any_outside(words: Sequence[Any], page: Any) -> bool:
+    """Does a piece of text lie wholly off the page?"""
+    import pypdfium2.raw as raw
+
+    near, low, far, high = page.get_bbox()
+    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
+    for one in words:
+        if raw.FPDFPageObj_GetBounds(one, left, bottom, right, top) and (
+            right.value < near or left.value > far or top.value < low or bottom.value > high
+        ):
+            return True
+    return False
 
 
 def _structure(data: bytes, reading: Reading) -> bool:
@@ -134,13 +153,17 @@ def _structure(data: bytes, reading: Reading) -> bool:
     found: set[str] = set()
     links: list[bytes] = []
     masks = _MASK.search(data) is not None
+    fonts = pdffonts.Fonts()
     for block in (data, *_object_streams(data, reading)):
         found.update(match.group(1).decode() for match in _NAMES.finditer(block))
         escaped = [_unescaped(match.group(0)[1:]) for match in _ESCAPED.finditer(block)]
         found.update(name.decode() for name in escaped if name in _WANTED)
         masks = masks or any(b"Mask" in name for name in escaped)
         links.extend(match.group(1) for match in _LINKS.finditer(block))
+        fonts.look(block)
         reading.budget.tick()
+    if fonts.silent:
+        reading.note(Note(UNREADABLE, "a font that does not say which characters it draws", about="font"))
     if "JS" in found:
         found.add("JavaScript")
     for name in sorted(found - {"JS", "EmbeddedFiles"}):
@@ -228,6 +251,16 @@ def _text(data: bytes, document: Any, pages: Sequence[_Page | None], reading: Re
     if len(document) > MAX_PAGES:
         raise LimitReached("pages", MAX_PAGES)
     return lengths
+
+
+def _outside(document: Any, pages: Sequence[_Page | None], reading: Reading) -> None:
+    """Say all words of pages that have some beside them, which the first reader leaves out."""
+    for number, known in enumerate(pages):
+        if known is not None and known.outside:
+            reading.budget.tick()
+            page = document[number]
+            reading.say(page.get_textpage().get_text_range())
+            page.close()
 
 
 def _bookmarks(document: Any, reading: Reading) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 import re2
 
 from scanners.attachments.reading import Reading
+from scanners.finding import Severity
 
 MAX_LOOKED = 100
 """Pages whose notes and form objects are read: pdfium takes six times as long as the first reader."""
-MAX_NOTES = 500
-"""Notes read on one page; a reviewed contract has some twenty."""
+MAX_NOTES = 2_000
+"""Notes read on one page, links among them; an index has some two hundred."""
 MAX_NOTE = 1_000_000
 """Bytes of one note."""
 _FORM = re2.compile(rb"/Form[^0-9A-Za-z_.]")
@@ -26,14 +27,14 @@ def beside(data: bytes, document: Any, reading: Reading) -> None:
     if not notes and not forms:
         return
     if len(document) > MAX_LOOKED:
-        reading.limited("notes", MAX_LOOKED)
+        reading.limited("notes", MAX_LOOKED, Severity.LOW)
     seen = frozenset("".join(reading.texts).split())
     for number in range(min(len(document), MAX_LOOKED)):
         reading.budget.tick()
         page = document[number]
         try:
             if notes:
-                reading.say("\n".join(_notes(page)))
+                reading.say("\n".join(_notes(page, reading)))
             if forms:
                 words = page.get_textpage().get_text_range()
                 if not seen.issuperset(words.split()):
@@ -42,17 +43,22 @@ def beside(data: bytes, document: Any, reading: Reading) -> None:
             page.close()
 
 
-def _notes(page: Any) -> list[str]:
+def _notes(page: Any, reading: Reading) -> list[str]:
     import pypdfium2.raw as raw
 
     found: list[str] = []
-    for number in range(min(raw.FPDFPage_GetAnnotCount(page), MAX_NOTES)):
+    count = raw.FPDFPage_GetAnnotCount(page)
+    if count > MAX_NOTES:
+        reading.limited("notes", MAX_NOTES, Severity.LOW)
+    for number in range(min(count, MAX_NOTES)):
         note = raw.FPDFPage_GetAnnot(page, number)
         if not note:
             continue
         for key in _KEYS:
             length = raw.FPDFAnnot_GetStringValue(note, key, None, 0)
-            if 2 < length <= MAX_NOTE:
+            if length > MAX_NOTE:
+                reading.limited("notes", MAX_NOTE, Severity.LOW)
+            elif length > 2:
                 buffer = (ctypes.c_ushort * (length // 2 + 1))()
                 raw.FPDFAnnot_GetStringValue(note, key, buffer, length)
                 found.append(bytes(buffer)[: length - 2].decode("utf-16-le", "replace"))

@@ -12,6 +12,7 @@ from scanners.transfer import MAX_EMBEDDED, embedded
 _TABLES = (".csv", ".tsv", ".tab", ".txt", ".xls", ".slk", ".iqy", ".prn")
 _DDE = re2.compile(r"(?m)(?:^|[,;\t\"])[ \t\"']{0,4}[=+@-][A-Za-z0-9+*/=@(._-]{0,40}[A-Za-z]\|[^\r\n]{1,200}!")
 """``=cmd|' /c calc'!A0``: a program, a topic and a cell of it."""
+_PGP = b"-----BEGIN PGP MESSAGE-----"
 MAX_BYTES = 32_000_000
 """Bytes of one text file that are decoded; the rest is named by ``content.limit.text``."""
 
@@ -38,6 +39,8 @@ def read(data: bytes, reading: Reading) -> None:
     if other and other != text:
         reading.also(other)
     scripts.look(text, reading)
+    if _PGP in data:
+        reading.note(Note(ENCRYPTED, "encrypted OpenPGP message in a text", about="pgp"))
     if reading.name.lower().endswith(_TABLES) and _DDE.search(text):
         reading.note(Note(MACRO, "a cell that starts a program (DDE)", about="dde"))
     if contentlines.is_card(data):

@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+from scanners import charset
 from scanners.attachments.budget import LimitReached
 from scanners.attachments.codes import QR
 from scanners.attachments.reading import Note, Reading, UnreadableContent
@@ -13,6 +14,10 @@ MAX_CODES = 16
 """Codes read from one picture."""
 SMALLEST = 21
 """Modules of the smallest QR code: a tracking pixel has none."""
+MAX_REMARK = 100_000
+"""Characters of one remark in a picture that are read; people write a sentence."""
+_REMARKS = (0x010E, 0x013B, 0x8298, 0x9286, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
+"""Description, author, copyright, comment (Exif 2.3), and what Windows adds: title, comment, author, keywords, subject."""
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 
 
@@ -29,6 +34,10 @@ def read(data: bytes, reading: Reading) -> None:
     except Exception as error:  # the library raises a dozen kinds on broken files
         raise UnreadableContent(f"picture: {type(error).__name__}") from None
     width, height = picture.size
+    try:
+        _remarks(picture, reading)
+    except Exception:  # as above: remarks that can't be read are none
+        reading.budget.tick()
     if min(width, height) < SMALLEST:
         return
     if picture.format == "JPEG":
@@ -46,6 +55,28 @@ def read(data: bytes, reading: Reading) -> None:
         raise UnreadableContent(f"picture: {type(error).__name__}") from None
     reading.budget.tick()
     look(grey.tobytes(), grey.width, grey.height, reading)
+
+
+def _remarks(picture: Any, reading: Reading) -> None:
+    """What programs show beside the picture: its comments, its title and its author; not the numbers of the camera."""
+    said = [value for value in picture.info.values() if isinstance(value, str)]
+    comment = picture.info.get("comment")
+    if isinstance(comment, bytes):
+        said.append(charset.decode(comment).text)
+    if "exif" in picture.info:
+        known = picture.getexif()
+        held = {**known, **known.get_ifd(0x8769)}
+        for tag in _REMARKS:
+            value = held.get(tag)
+            if isinstance(value, bytes):
+                wide = tag >= 0x9C9B  # written by Windows
+                body = value[8:] if tag == 0x9286 else value
+                value = body.decode("utf-16-le", "replace") if wide else charset.decode(body.rstrip(b"\0")).text
+            if isinstance(value, str):
+                said.append(value)
+    reading.say("\n".join(one[:MAX_REMARK] for one in said))
+    if any(len(one) > MAX_REMARK for one in said):
+        reading.limited("text", MAX_REMARK)
 
 
 def look(grey: bytes, width: int, height: int, reading: Reading) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from scanners import charset, text
+from scanners.attachments import lzfu
 from scanners.attachments.reading import Reading, UnreadableContent
 
 
@@ -45,6 +46,9 @@ def _body(body: Any, reading: Reading) -> None:
     if isinstance(body, list):
         body = body[0]
     raw = body if isinstance(body, bytes) else str(body).encode("utf-8", "replace")
+    if raw[8:12] in (b"LZFu", b"MELA"):
+        raw = lzfu.decompress(raw, reading)
+        reading.budget.unpacked(len(raw))
     if raw.startswith(b"{\\rtf"):
         reading.member("body.rtf", raw, "application/rtf")
         return

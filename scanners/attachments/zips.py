@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scanners.attachments import names as charsets
 from scanners.attachments.budget import LimitReached
-from scanners.attachments.codes import AMBIGUOUS, DECRYPTED, ENCRYPTED
+from scanners.attachments.codes import AMBIGUOUS, DECRYPTED, ENCRYPTED, UNREADABLE
 from scanners.attachments.filetype import ZIP_TYPES, extension
 from scanners.attachments.reading import Note, Reading, UnreadableContent
 from scanners.attachments.zipcrypto import decrypt_aes, decrypt_classic
@@ -309,7 +309,7 @@ def inflate(packed: bytes, method: int, reading: Reading) -> bytes:
             properties = lzma._decode_filter_properties(lzma.FILTER_LZMA1, packed[4:9])  # type: ignore[attr-defined]
         except lzma.LZMAError:
             raise UnreadableContent("lzma header") from None
-        return pump(lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[properties]), packed[9:], reading)
+        return pump(lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[properties]), packed[9:], reading, marked=False)
     raise UnreadableContent(f"compression method {method}")
 
 
@@ -317,8 +317,9 @@ _STEP = 1_000_000
 """Bytes asked of a decompressor at a time: between steps time and ratio are looked at."""
 
 
-def pump(machine: object, packed: bytes, reading: Reading) -> bytes:
-    """Run a decompressor to its end or a bound. What came before a broken end is kept; nothing at all is UnreadableContent."""
+def pump(machine: object, packed: bytes, reading: Reading, *, marked: bool = True) -> bytes:
+    """Run a decompressor to its end or a bound. What came before a broken end is kept and said; nothing at all is UnreadableContent.
+    ``marked``: the format says where its stream ends."""
     room = reading.budget.room()
     out: list[bytes] = []
     total = 0
@@ -341,6 +342,8 @@ def pump(machine: object, packed: bytes, reading: Reading) -> bytes:
         if machine.eof or not chunk:  # type: ignore[attr-defined]
             break
     reading.budget.unpacked(total)
+    if marked and not machine.eof:  # type: ignore[attr-defined]
+        reading.note(Note(UNREADABLE, "a compressed stream breaks off", about="stream"))
     return b"".join(out)
 
 

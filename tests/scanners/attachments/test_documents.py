@@ -1,5 +1,6 @@
 """Documents: what a person could read in them is text; what they would do is a finding."""
 
+import base64
 import io
 import zipfile
 import zlib
@@ -25,6 +26,7 @@ from reportlab.pdfgen import canvas
 from scanners.attachments.sheet import Sheets
 from scanners.attachments.yara import YaraEngine
 from tests.scanners.attachments.samples import CN_ID, EICAR, look, zipped
+from tests.scanners.letters import read
 
 _TYPES = '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'
 
@@ -484,3 +486,15 @@ def test_a_broken_member_of_an_open_document_does_not_hide_the_others(engine: Ya
     seen = look(engine, "a.odt", zipped(members | {"styles.xml": f"<p>{CN_ID}</p>"}))
     assert "content.unreadable" in seen.codes
     assert CN_ID in seen.text()
+
+
+def test_a_card_whose_picture_is_an_address(engine: YaraEngine) -> None:
+    held = base64.b64encode(zipped({"b.com": EICAR})).decode()
+    seen = look(engine, "a.vcf", f"BEGIN:VCARD\r\nPHOTO:data:image/jpeg;base64,{held}\r\nEND:VCARD\r\n".encode())
+    assert "malware.yara.eicar" in seen.codes
+
+
+def test_an_encrypted_message_in_a_text_is_said(engine: YaraEngine) -> None:
+    armoured = b"hello\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA\r\n-----END PGP MESSAGE-----\r\n"
+    assert "content.encrypted" in look(engine, "a.txt", armoured).codes
+    assert any(part.content.startswith(b"-----BEGIN PGP") for part in read(b"Subject: x\r\n\r\n" + armoured).parts)

@@ -7,6 +7,9 @@ import zipfile
 import docx
 import pytest
 
+from scanners.attachments import lzfu
+from scanners.attachments.budget import Budget
+from scanners.attachments.reading import Reading
 from scanners.attachments.yara import YaraEngine
 from tests.scanners.attachments.compound import compound, vba_project
 from tests.scanners.attachments.samples import CN_ID, EICAR, look, zipped
@@ -235,3 +238,32 @@ def test_tnef_body_and_attachment(engine: YaraEngine) -> None:
 
 def test_broken_tnef_is_not_silent(engine: YaraEngine) -> None:
     assert "content.unreadable" in look(engine, "winmail.dat", _tnef()[:40] + b"\xff" * 60).codes
+
+
+def test_an_outlook_message_is_read_wherever_its_parts_lie(engine: YaraEngine) -> None:
+    rtf = b"{\\rtf1 hello " + CN_ID.encode() + b"}"
+    stored = struct.pack("<IIII", len(rtf) + 12, len(rtf), 0x414C454D, 0) + rtf
+    literal = b"".join(b"\0" + rtf[at : at + 8] for at in range(0, len(rtf), 8))
+    packed = struct.pack("<IIII", len(literal) + 12, len(rtf), 0x75465A4C, 0) + literal
+    front = {"__properties_version1.0": b""}
+    for name, streams in {
+        "stored": {"__substg1.0_10090102": stored},
+        "packed": {"__substg1.0_10090102": packed},
+        "within": {
+            "__attach_version1.0_#00000000/__substg1.0_3701000D/__substg1.0_1000001F": CN_ID.encode("utf-16-le")
+        },
+        "after a gap": {"__attach_version1.0_#00000007/__substg1.0_37010102": zipped({"a.txt": CN_ID})},
+        "page": {"__substg1.0_10130102": f"<p style='display:none'>{CN_ID}</p>".encode()},
+    }.items():
+        assert CN_ID in look(engine, "a.msg", compound(front | streams)).text(), name
+
+
+def test_compressed_rtf_repeats_itself() -> None:
+    """The example of MS-OXRTFCP 4.1.1: literals, and runs from the dictionary that every reader has."""
+    sample = bytes.fromhex(
+        "2d0000002b0000004c5a4675f1c5c7a703000a007263706731323542320af32068656c090020627705b06c647d0a800fa0"
+    )
+    reading = Reading("", "", Budget(lambda: 0.0, 1.0, 1000), (), lambda *_: None, lambda _: None)
+    assert lzfu.decompress(sample, reading) == b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n"
+    for cut in range(len(sample)):
+        lzfu.decompress(sample[:cut], reading)
