@@ -134,7 +134,7 @@ class Courier:
                 return ((await self._releaser.ask_anew(delivery, decision, version)).delivery,)
             begin = replace(begin, decision=decision, judged=version)
         decision = begin.decision or delivery.decision
-        route = route_of(self._outward.routes, delivery)
+        route = route_of(self._outward.routes, delivery, decision)
         if route is None:
             (sending,) = await custody.change(delivery, begin)
             return await self._outcome(

@@ -10,6 +10,7 @@ from gateway.routes import Routes
 from gateway.smtp.carrier import Carrier
 from gateway.smtp.nexthop import NextHop
 from gateway.store.protocol import Held
+from gateway.treatments.addressing import copies, redirected
 from gateway.treatments.sign import Signer, signer_for
 from gateway.treatments.table import UNALTERABLE, Treated, Unmet, apply
 from gateway.treatments.trim import trimming
@@ -49,8 +50,14 @@ class Outward:
         return Treated((held.head, *treated.pieces), trimmed + treated.done)
 
 
-def route_of(routes: Routes, delivery: Delivery) -> Route | None:
-    """The route as configured now: the one this delivery was planned for, else what its first recipient would get."""
+def route_of(routes: Routes, delivery: Delivery, decision: Decision) -> Route | None:
+    """The route as configured now: the one this delivery was planned for, else what its first recipient would get.
+
+    Where a rule sends it to somebody else, theirs: what is turned round to a colleague must not leave by the way to the stranger.
+    """
+    instead = redirected(decision, delivery.addresses, delivery.waivers)
+    if instead or set(delivery.addresses) <= set(copies(decision)):
+        return routes.find(instead or delivery.addresses[0])
     planned = [route for route in routes.by_domain.values() if route.to == delivery.next_hop]
     by_address = routes.find(delivery.addresses[0])
     return by_address if by_address in planned or not planned else planned[0]

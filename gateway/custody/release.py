@@ -156,7 +156,7 @@ class Releaser:
         found = [each for person, each in rejudged.decisions if person.address.lower() in mine]
         for each in found or [each for _, each in rejudged.decisions]:  # a copy's address is nobody's recipient
             decision = decision | each
-        route = route_of(self._routes, delivery)
+        route = route_of(self._routes, delivery, decision)
         trouble = obstacles(decision, raw, route) if route else ()
         if trouble:
             decision = decision | Decision(Disposition.APPROVE, frozenset(), trouble)
