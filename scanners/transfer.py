@@ -1,6 +1,7 @@
 """Content-Transfer-Encodings, and the older ways of putting files into text (uuencode, yEnc). Linear, never raising."""
 
 import binascii
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pybase64
@@ -19,11 +20,18 @@ IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
 _UU_NAMES = frozenset(("x-uuencode", "uuencode", "x-uue", "uue"))
 _BLANKS = b"\r\n \t"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_BLANK_ENDS = Marks(b" \r\n", b"\t\r\n", b" \n", b"\t\n")
+_ENDS = (b" \r\n", b"\t\r\n", b" \n", b"\t\n")
+_BLANK_ENDS = Marks(*_ENDS)
+_BARE_CRS = (b"\r ", b"\r\t", b"\r\r")
+_FEW_BLANKS = 8
+"""Blanks at the end of a line that are dropped by replacing; lines with more are cut apart, and are fewer."""
+_STRETCH = 1 << 18
 _SHORTEST, _LONGEST = 16, 1_000
 """Lengths of base64 lines worth cutting by strides; mail has 76, some programs 60, 64 or 72."""
 _WORTH = 2_000
 """Bytes below which dropping blanks is as quick."""
+_MANY_LINES, _FILLED = 100_000, 32
+"""Lines above which those of a base64 body are not told apart one by one unless they have so many bytes each: encoders write 60 to 76."""
 _EMPTY = 4
 """Line ends after the last line; more of them are dropped the slow way."""
 
@@ -116,11 +124,36 @@ def _unfolded(body: bytes) -> bytearray | None:
 
 def quoted_printable(body: bytes) -> bytes:
     """RFC 2045 6.7, blanks before a line break dropped (rule 3), so that they can't undo a soft break."""
-    if _BLANK_ENDS.any_in(body):
-        body = b"\n".join(
-            line.rstrip(b" \t\r") + (b"\r" if line.endswith(b"\r") else b"") for line in body.split(b"\n")
-        )
-    return binascii.a2b_qp(body)
+    return binascii.a2b_qp(_without_blank_ends(body) if _BLANK_ENDS.any_in(body) else body)
+
+
+def _without_blank_ends(body: bytes) -> bytes:
+    """Blanks and CRs before each line's end dropped, but for the CR of CRLF. A line's last few blanks go by replacing, all lines at
+    once: a body may be millions of lines."""
+    if not any(odd in body for odd in _BARE_CRS):
+        for _ in range(_FEW_BLANKS):
+            for end in _ENDS:
+                body = body.replace(end, end[1:])
+            if not _BLANK_ENDS.any_in(body):
+                return body if body.endswith(b"\n") else _line_without_blank_end(body)
+    return b"".join(map(_lines_without_blank_ends, _stretches(body)))
+
+
+def _stretches(body: bytes) -> Iterator[bytes]:
+    """Whole lines, a quarter of a megabyte at a time: cut into lines, a body of short ones takes thirty times its size."""
+    start = 0
+    while start < len(body):
+        end = body.find(b"\n", start + _STRETCH) + 1 or len(body)
+        yield body[start:end]
+        start = end
+
+
+def _lines_without_blank_ends(lines: bytes) -> bytes:
+    return b"\n".join(map(_line_without_blank_end, lines.split(b"\n")))
+
+
+def _line_without_blank_end(line: bytes) -> bytes:
+    return line.rstrip(b" \t\r") + (b"\r" if line.endswith(b"\r") else b"")
 
 
 def _as_it_looks(body: bytes, encoding: str) -> bytes:
@@ -142,6 +175,8 @@ def _is_base64(sample: bytes) -> bool:
 def loose_lines(body: bytes) -> tuple[bytes, bytes]:
     """What stands in a base64 body and is none: those lines, and the body without them. Lists add footers, hiders add text that
     shifts all that follows."""
+    if body.count(b"\n") > max(_MANY_LINES, len(body) // _FILLED):
+        return body, body  # no encoder wrote this: it is read as text as well, whole
     good: list[bytes] = []
     loose: list[bytes] = []
     for line in body.split(b"\n"):
