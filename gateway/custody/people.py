@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from unicodedata import normalize
 
 import pyotp
 
@@ -63,7 +64,7 @@ def entitled(operator: Operator, reason: Reason) -> bool:
 def own_mail(operator: Operator, envelope: Envelope, authors: Collection[str] = ()) -> bool:
     """Whether the operator sent it: as envelope sender, by login, or as one of its ``authors`` (the addresses in From and Sender).
 
-    One mailbox has many spellings: cases, the domain's two forms, and whatever stands behind a plus.
+    One mailbox has many spellings: cases, composed letters, the domain's two forms, and whatever stands behind a plus.
     """
     mine = {_mailbox(operator.address), _mailbox(operator.name)}
     if "@" in operator.address:
@@ -74,7 +75,7 @@ def own_mail(operator: Operator, envelope: Envelope, authors: Collection[str] = 
 
 def _mailbox(address: str) -> str:
     """An address or a login in the one spelling of its mailbox."""
-    local, at, domain = fold_address(address.strip()).rpartition("@")
+    local, at, domain = fold_address(normalize("NFKC", address.strip()).casefold()).rpartition("@")
     return f"{local.partition('+')[0] or local}@{domain}" if at else domain
 
 

@@ -135,6 +135,7 @@ def test_who_may_answer_what(approvers, roles, may):
         ("zhang@corp.test", "zhang+deals@corp.test", "", True),
         ("zhang+gate@corp.test", "zhang@corp.test", "", True),
         ("zhang@例子.测试", "zhang@xn--fsqu00a.xn--0zwm56d", "", True),
+        ("jos\u00e9@corp.test", "JOSE\u0301@corp.test", "", True),
         ("zhang@corp.test", "li@corp.test", "zhang", True),
         ("zhang@corp.test", "li@corp.test", "Zhang@corp.test", True),
         ("zhang@corp.test", "li@corp.test", "", False),
