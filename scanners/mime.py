@@ -20,6 +20,8 @@ MAX_READINGS = 12
 """Own readings of one message after the first: all combinations of three doubts, or each of more and all together."""
 MAX_SECOND = 32 * 1024 * 1024
 """Bytes beyond which the standard library's parser is not asked: it takes 15 ms a megabyte."""
+MAX_SECOND_LINES = 1_000_000
+"""Lines of it: the library makes an object of each; base64 of the greatest mail has half as many."""
 MAX_HTML = 8 * 1024 * 1024
 """Bytes of one HTML body that are read; the longest newsletters have one."""
 
@@ -301,7 +303,7 @@ def _merge(draft: _Draft, reader: Reader, mark: str, seen: set[tuple[str, bytes,
 
 
 def _standard(draft: _Draft, first: Reader, raw: bytes, seen: set[tuple[str, bytes, str]]) -> None:
-    if len(raw) > MAX_SECOND or any(len(leaf.declared) > MAX_FIELD // 8 for leaf in first.leaves):
+    if len(raw) > MAX_SECOND or raw.count(b"\n") > MAX_SECOND_LINES or any(len(leaf.declared) > MAX_FIELD // 8 for leaf in first.leaves):
         draft.limit("second_reading", "1")
         return
     try:

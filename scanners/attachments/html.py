@@ -17,8 +17,6 @@ MAX_FILES = 500
 """Files taken out of one page: a newsletter saved as one file holds about fifty pictures."""
 MAX_HTML = 4_000_000
 """Characters walked for visible text; smuggled payloads are longer, and the source is searched whole."""
-MAX_DATA = 200_000
-"""Characters of base64 within one quoted string: no page needs that much of it, a smuggled file does."""
 
 _BUILDS = (
     "new blob",

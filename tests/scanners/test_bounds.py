@@ -44,7 +44,7 @@ SAID = {
     "bidi.MAX_RUNS": "disguises", "disguises.MAX_SEARCHED": "disguises", "disguises.MAX_FOUND": "disguises",
     "escapes.MAX_SEARCHED": "disguises", "escapes.MAX_ROUNDS": "disguises", "encoded.MAX_PARAMETERS": "parameters",
     "encoded.MAX_PIECES": "parameter_pieces", "impersonation.MAX_ADDRESSES": "addresses", "mime.MAX_READINGS": "readings",
-    "mime.MAX_SECOND": "second_reading", "mime.MAX_HTML": "html", "mime_reader.MAX_DEPTH": "depth", "mime_reader.MAX_PARTS": "parts",
+    "mime.MAX_SECOND": "second_reading", "mime.MAX_SECOND_LINES": "second_reading", "mime.MAX_HTML": "html", "mime_reader.MAX_DEPTH": "depth", "mime_reader.MAX_PARTS": "parts",
     "mime_reader.MAX_FIELDS": "header_fields", "mime_reader.MAX_HEADER": "header_bytes", "mime_reader.MAX_FIELD": "field_bytes",
     "mime_reader.MAX_DECODED": "decoded_bytes", "mime_second.MAX_LEAVES": "parts", "numbers.MAX_GROUPS": "numbers",
     "text.MAX_LINKS": "urls", "text.MAX_RULES": "html", "transfer.MAX_EMBEDDED": "embedded", "urls.MAX_URLS": "urls", "urls.MAX_PAGE": "urls",
@@ -59,7 +59,7 @@ SILENT = {
     "attachments/decoder.MAX_TIME_MS": "a job that asks for more gets this", "attachments/opener.MAX_LEFT": "ends as scanner.failed",
     "attachments/protocol.MAX_FOUND": "entries comes first", "attachments/protocol.MAX_JOB": "parts comes first",
     "attachments/protocol.MAX_ANSWER": "text comes first; else content.crashes", "attachments/zips.MAX_LISTED": "entries comes first",
-    "attachments/html.MAX_HTML": "the rest is said as source", "attachments/html.MAX_DATA": "a threshold",
+    "attachments/html.MAX_HTML": "the rest is said as source",
     "attachments/pdffonts.MAX_FONTS": "one silent font is all that is said",
     "attachments/yara.MAX_HITS": "hits, not reading", "attachments/pdf.MAX_ADDRESS": "longer links are read as text",
     "encoded.MAX_WORDS": "field_bytes comes first", "encoded.MAX_KNOWN": "a cache", "impersonation.MAX_KNOWN": "a cache",
@@ -118,6 +118,7 @@ MAILS = {
     "parameters": "Content-Type: text/plain" + "; a=b" * (encoded.MAX_PARAMETERS + 5) + "\n\nx",
     "parameter_pieces": "Content-Type: text/plain" + "".join(f"; name*{n}=b" for n in range(encoded.MAX_PIECES + 5)) + "\n\nx",
     "html": html_mail("<style>" + "a{b:c}" * (text.MAX_RULES + 5) + "</style><p style='display:none'>x</p>"),
+    "second_reading": "Content-Transfer-Encoding: base64\n\n" + "a\n*\n" * (mime.MAX_SECOND_LINES // 2 + 5),
     "embedded": "Content-Type: text/plain\n\n" + "begin 644 a\n#9&%T\n`\nend\n" * (transfer.MAX_EMBEDDED + 5),
 }  # fmt: skip
 
