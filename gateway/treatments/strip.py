@@ -4,8 +4,11 @@ import hashlib
 
 from pybase64 import b64encode
 
+from gateway.terminal import safe
 from gateway.treatments.surgery import Node, content, replaced
 
+MAX_TYPE = 127
+"""Characters of a media type that is named (RFC 6838 4.2: 127)."""
 _LINE = 76
 
 
@@ -37,8 +40,8 @@ def _note(raw: bytes, node: Node, message_id: str) -> bytes:
     lines = [
         "信关已移除此附件。 Sealgate has taken this attachment out.",
         "",
-        f"名称 name:    {name}",
-        f"类型 type:    {node.media}",
+        f"名称 name:    {safe(name)}",
+        f"类型 type:    {safe(node.media[:MAX_TYPE])}",
         f"大小 size:    {len(data)} 字节 bytes",
         f"SHA-256:      {hashlib.sha256(data).hexdigest()}",
         f"邮件 message: {message_id}",

@@ -130,6 +130,17 @@ def test_off_replies_takes_only_what_it_can_for_sure():
     assert banner.off_replies(signed) == signed, "what its sender vouches for stays"
 
 
+def test_a_note_is_ours_alone_whatever_the_file_is_called():
+    raw = mail().replace(b'filename="', b"filename*=utf-8''%E2%80%AEexe.%0D%0A%1B%5B31mopen-me.exe; x=\"")
+    assert raw != mail()
+    parts = read(done(raw, Treatment("strip", ".exe"))).iter_attachments()
+    (note,) = [text for text in (part.get_content() for part in parts) if "open-me.exe" in text]
+    assert note.replace("\r", "").replace("\n", "").isprintable()
+    assert len(note.splitlines()) == len(
+        next(read(done(mail(), Treatment("strip", ".exe"))).iter_attachments()).get_content().splitlines()
+    )
+
+
 def test_strip_takes_the_part_and_leaves_a_note():
     out = done(mail(), Treatment("strip", ".exe"))
     parsed = read(out)
