@@ -332,6 +332,12 @@ class Supervisor:
                     raise RuntimeError(
                         "[store] has changed: restart instead of reload 存储设置已变，请重启而非重新加载"
                     )
+                if (
+                    config.gateway.state_dir != self.config.gateway.state_dir
+                ):  # the keeper, and all mail, stay in the one we hold
+                    raise RuntimeError(
+                        "gateway.state_dir has changed: restart instead of reload 状态目录已变，请重启而非重新加载"
+                    )
                 await examples.check(config)
                 await self._replace(config)
             except (configuration.ConfigError, loading.JudgeError, DecoderError, OSError, RuntimeError) as error:
