@@ -72,6 +72,8 @@ class ListenerTls:
     """MAIL before STARTTLS is answered 530."""
 
 
+MAX_RECIPIENTS = 1000
+"""Of one message: one event of the log names them all, and more than some 3000 long addresses do not fit."""
 HOUSE_LISTENER = "sealgate"
 """The listener of mail that the gateway itself writes; none that is configured can be called so."""
 
@@ -129,7 +131,7 @@ class Limits:
     message_bytes: int = 60_000_000
     """SIZE offered in EHLO."""
     recipients: int = 100
-    """Per message, then 452."""
+    """Per message, at most 1000; then 452."""
     command_s: float = 300.0
     """Wait for the next command (RFC 5321 4.5.3.2.7)."""
     data_s: float = 900.0
@@ -489,6 +491,8 @@ def _consistency(config: Config) -> Iterator[str]:
             yield f"{domain}: not a domain 不是域名"
     if not 1 <= gateway.workers <= 64 or not 1 <= gateway.decoders <= 64:
         yield "gateway.workers and gateway.decoders must be 1 to 64 须为 1 到 64"
+    if not 1 <= config.limits.recipients <= MAX_RECIPIENTS:
+        yield f"limits.recipients must be 1 to {MAX_RECIPIENTS} 须为 1 到 {MAX_RECIPIENTS}"
     names = [listener.name for listener in config.listeners]
     if len(set(names)) != len(names):
         yield "two listeners have the same name; give each its own 监听器重名"

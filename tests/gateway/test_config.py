@@ -111,6 +111,15 @@ def test_all_mistakes_at_once() -> None:
     assert len(problems('[gatway]\nx=1\n[dns]\nserver="a"\n[[route]]\nto="smtp://x"\n')) >= 4
 
 
+@pytest.mark.parametrize(("number", "said"), [(0, True), (1, False), (1000, False), (1001, True)])
+def test_no_more_recipients_than_the_log_can_name(number: int, said: bool) -> None:
+    text = f"{GOOD}[limits]\nrecipients = {number}\n"
+    if said:
+        assert "limits.recipients" in problems(text)[0]
+    else:
+        assert read(text).limits.recipients == number
+
+
 def test_a_listener_can_not_be_called_like_the_gateways_own_mail() -> None:
     assert "此名保留" in problems(GOOD.replace('name = "inbound"', 'name = "sealgate"'))[0]
 
