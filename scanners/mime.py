@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from scanners import charset, contentlines, mime_second, text
+from scanners import charset, contentlines, drawn, mime_second, text
 from scanners.encoded import text_of
 from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.message import Envelope, Header, Message, Part
@@ -184,6 +184,11 @@ def _text(draft: _Draft, leaf: Leaf, path: str) -> str:
             draft.report(UNREADABLE.code, UNREADABLE.severity, "charset does not fit", path, "charset")
         else:
             draft.report(DEFECT.code, DEFECT.severity, f"charset: {decoded.trouble}", path, decoded.trouble)
+    for number, picture in enumerate(drawn.pictures(decoded.text, html=html)):
+        if number == drawn.MAX_DRAWINGS:
+            draft.limit("embedded", path)
+            break
+        _files(draft, (Embedded("", picture),), f"{path}~drawn{number}")
     if not html:
         if decoded.other:
             draft.texts[f"{path}~charset"] = decoded.other
@@ -303,7 +308,11 @@ def _merge(draft: _Draft, reader: Reader, mark: str, seen: set[tuple[str, bytes,
 
 
 def _standard(draft: _Draft, first: Reader, raw: bytes, seen: set[tuple[str, bytes, str]]) -> None:
-    if len(raw) > MAX_SECOND or raw.count(b"\n") > MAX_SECOND_LINES or any(len(leaf.declared) > MAX_FIELD // 8 for leaf in first.leaves):
+    if (
+        len(raw) > MAX_SECOND
+        or raw.count(b"\n") > MAX_SECOND_LINES
+        or any(len(leaf.declared) > MAX_FIELD // 8 for leaf in first.leaves)
+    ):
         draft.limit("second_reading", "1")
         return
     try:

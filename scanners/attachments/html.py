@@ -9,7 +9,7 @@ from scanners import active, text
 from scanners.attachments import filetype, scripts
 from scanners.attachments.budget import LimitReached
 from scanners.attachments.codes import DANGEROUS, SMUGGLING
-from scanners.attachments.plain import decoded
+from scanners.attachments.plain import decoded, drawings
 from scanners.attachments.reading import Note, Reading
 from scanners.encoded import lenient_base64
 
@@ -99,6 +99,7 @@ def read(data: bytes, reading: Reading) -> None:
     source, other = decoded(data, reading, text.declared_charset(data))
     _smuggling(source, reading)
     scripts.look(source, reading)
+    drawings(source, reading, html=True)
     for kind in active.kinds(source.encode("utf-8", "replace")):
         reading.note(Note(active.ACTIVE, f"HTML with {kind}", about=kind))
     page = text.read(source[:MAX_HTML])

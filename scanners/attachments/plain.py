@@ -2,7 +2,7 @@
 
 import re2
 
-from scanners import charset, contentlines
+from scanners import charset, contentlines, drawn
 from scanners.attachments import scripts
 from scanners.attachments.budget import MAX_TEXT, LimitReached
 from scanners.attachments.codes import ENCRYPTED, MACRO, UNREADABLE
@@ -39,6 +39,7 @@ def read(data: bytes, reading: Reading) -> None:
     if other and other != text:
         reading.also(other)
     scripts.look(text, reading)
+    drawings(text, reading, html=False)
     if _PGP in data:
         reading.note(Note(ENCRYPTED, "encrypted OpenPGP message in a text", about="pgp"))
     if reading.name.lower().endswith(_TABLES) and _DDE.search(text):
@@ -57,6 +58,15 @@ def _card(data: bytes, reading: Reading) -> None:
         reading.member(each.name or "embedded", each.content, "")
     if card.more:
         raise LimitReached("embedded", contentlines.MAX_FILES)
+
+
+def drawings(text: str, reading: Reading, *, html: bool) -> None:
+    """Open what is drawn with characters or cells, for the codes in it."""
+    for number, picture in enumerate(drawn.pictures(text[:MAX_SHOWN], html=html)):
+        if number == drawn.MAX_DRAWINGS:
+            reading.limited("embedded", drawn.MAX_DRAWINGS)
+            break
+        reading.member("drawn", picture, "")
 
 
 def read_pgp(data: bytes, reading: Reading) -> None:

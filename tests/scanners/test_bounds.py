@@ -41,7 +41,7 @@ SAID = {
     "attachments/xml.MAX_DEPTH": "depth", "contentlines.MAX_FILES": "embedded", "contentlines.MAX_BYTES": "embedded",
     "attachments/cms.MAX_PIECES": "nodes", "attachments/qrcode.MAX_REMARK": "text", "attachments/tails.MAX_BLOCKS": "pieces", "attachments/cms.MAX_NESTING": "depth", "attachments/pdfnotes.MAX_LOOKED": "notes",
     "attachments/pdfnotes.MAX_NOTES": "notes", "attachments/pdfnotes.MAX_NOTE": "notes", "mime.MAX_QUOTED": "quoted",
-    "bidi.MAX_RUNS": "disguises", "disguises.MAX_SEARCHED": "disguises", "disguises.MAX_FOUND": "disguises",
+    "drawn.MAX_DRAWINGS": "embedded", "bidi.MAX_RUNS": "disguises", "disguises.MAX_SEARCHED": "disguises", "disguises.MAX_FOUND": "disguises",
     "escapes.MAX_SEARCHED": "disguises", "escapes.MAX_ROUNDS": "disguises", "encoded.MAX_PARAMETERS": "parameters",
     "encoded.MAX_PIECES": "parameter_pieces", "impersonation.MAX_ADDRESSES": "addresses", "mime.MAX_READINGS": "readings",
     "mime.MAX_SECOND": "second_reading", "mime.MAX_SECOND_LINES": "second_reading", "mime.MAX_HTML": "html", "mime_reader.MAX_DEPTH": "depth", "mime_reader.MAX_PARTS": "parts",
@@ -68,6 +68,7 @@ SILENT = {
     "amounts.MAX_VALUE": "no amount", "mime_reader.MAX_INNER": "ends as mime.ambiguous", "mime_second.MAX_SALVAGED": "parts comes with it",
     "transfer.MAX_PADDED": "ends as mime.ambiguous", "patterns.MAX_SPANS": "counts, not reading", "patterns.MAX_PATTERN": "an operator's error",
     "dictionaries.MAX_PHRASES": "an operator's error", "dictionaries.MAX_PHRASE": "an operator's error",
+    "drawn.MAX_ROWS": "no code is larger", "drawn.MAX_COLUMNS": "no code is larger",
     "bidi.MAX_LEVELS": "deeper marks change nothing on a screen either",
     "attachments/gate.MAX_LITERALS": "beyond it YARA looks at everything",
 }  # fmt: skip
