@@ -77,11 +77,13 @@ class _Walk:
             self.hidden = -1
 
     def open(self) -> None:
+        self.pending_skip = 0  # a brace ends what stands in for a character
         if len(self.stack) >= MAX_GROUPS:
             raise LimitReached("depth", MAX_GROUPS)
         self.stack.append((self.skip, self.unicode_skip, self.font, self.hidden))
 
     def close(self) -> None:
+        self.pending_skip = 0
         if self.stack:
             previous = self.skip
             self.skip, self.unicode_skip, self.font, hidden = self.stack.pop()
@@ -126,7 +128,7 @@ class _Walk:
         elif name in _HIDDEN:
             self.hide(number != "0")
         elif name == "uc":
-            self.unicode_skip = min(8, int(number or "1"))
+            self.unicode_skip = max(0, min(8, int(number or "1")))  # a negative one would skip all that follows
         elif name in _BREAKS and not self.skip:
             self.flush()
             self.out.append(_BREAKS[name])
@@ -137,6 +139,13 @@ class _Walk:
             self.skip = self.skip or name
         elif name == "template":
             self.reading.note(Note(TEMPLATE, "attached template", about="rtf"))
+
+    def binary(self, data: bytes) -> None:
+        """What ``\\bin`` says is no text: braces in it open nothing. Of an object it is the object; else a second reading, as text."""
+        if self.skip == "objdata":
+            self.object += data.hex().encode()
+        elif data:
+            self.other.append(data.decode(self.font or self.codec, "replace"))
 
     def byte(self, value: int) -> None:
         if self.pending_skip:
@@ -150,11 +159,19 @@ class _Walk:
 def read(data: bytes, reading: Reading) -> None:
     """Text in order, objects as members."""
     walk = _Walk(reading)
+    try:
+        _run(data, walk)
+    finally:  # a bound stops the reading, not the saying of what was read
+        walk.hide(False)
+        _say(walk, reading)
+
+
+def _run(data: bytes, walk: _Walk) -> None:
     position, size, steps = 0, len(data), 0
     while position < size:
         steps += 1
         if steps & 0xFFFF == 0:
-            reading.budget.tick()
+            walk.reading.budget.tick()
             if steps > 10 * MAX_NODES:
                 raise LimitReached("nodes", 10 * MAX_NODES)
         byte = data[position]
@@ -176,8 +193,6 @@ def read(data: bytes, reading: Reading) -> None:
                 continue
             walk.byte(byte)
         position += 1
-    walk.hide(False)
-    _say(walk, reading)
 
 
 def _say(walk: _Walk, reading: Reading) -> None:
@@ -215,6 +230,8 @@ def _control(data: bytes, position: int, walk: _Walk) -> int:
             walk.byte(symbol[0])
         elif symbol == b"~":
             walk.byte(0x20)
+        elif walk.pending_skip:
+            walk.pending_skip -= 1
         return position + 1
     stop = position
     while stop < size and data[stop] in _LETTERS and stop - position < 32:
@@ -226,5 +243,14 @@ def _control(data: bytes, position: int, walk: _Walk) -> int:
     while stop < size and 0x30 <= data[stop] <= 0x39 and stop - start < 11:
         stop += 1
     number = data[start:stop].decode("ascii")
+    end = stop + 1 if stop < size and data[stop] == 0x20 else stop
+    if name == "bin" and number.isdigit():
+        after = min(size, end + int(number))
+        walk.binary(data[end:after])
+        walk.pending_skip = max(0, walk.pending_skip - 1)
+        return after
+    if walk.pending_skip:
+        walk.pending_skip -= 1  # in place of a character a word counts as one, and does nothing
+        return end
     walk.word(name, "" if number == "-" else number)
-    return stop + 1 if stop < size and data[stop] == 0x20 else stop
+    return end

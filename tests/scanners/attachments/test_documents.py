@@ -23,6 +23,7 @@ from reportlab.lib import pdfencrypt
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen import canvas
 
+from scanners.attachments.rtf import MAX_GROUPS
 from scanners.attachments.sheet import Sheets
 from scanners.attachments.yara import YaraEngine
 from tests.scanners.attachments.samples import CN_ID, EICAR, look, zipped
@@ -240,6 +241,33 @@ def test_rtf_text_charset_and_objects(engine: YaraEngine) -> None:
     assert f"Hello 身份证 身份 {CN_ID}" in seen.text()
     assert "Arial" not in seen.text("2")
     assert {"malware.yara.eicar", "attachment.ole_object"} <= seen.codes
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        rb"\uc-1\u8203 ",
+        rb"{\uc8\u8203 }",
+        rb"\uc8\u8203{}",
+        rb"\uc8\u8203\b\b\b\b\b\b\b\b ",
+        rb"\uc2\u8203\fonttbl\fonttbl ",
+        rb"{\bin20 {\fonttbl{{{{{{{{{{}",
+        rb"{\pict\bin9 {{{{{{{{{}",
+    ],
+)
+def test_rtf_that_a_word_processor_shows_is_read(engine: YaraEngine, before: bytes) -> None:
+    assert CN_ID in look(engine, "a.rtf", rb"{\rtf1 a" + before + CN_ID.encode() + b"}").text()
+
+
+def test_rtf_is_said_as_far_as_it_was_read(engine: YaraEngine) -> None:
+    seen = look(engine, "a.rtf", rb"{\rtf1 " + CN_ID.encode() + b"{" * (MAX_GROUPS + 1))
+    assert CN_ID in seen.text()
+    assert "content.limit.depth" in seen.codes
+
+
+def test_what_an_rtf_object_holds_in_binary_is_opened(engine: YaraEngine) -> None:
+    wrapped = rb"{\object{\*\objdata\bin" + str(len(EICAR)).encode() + b" " + EICAR + b"}}"
+    assert "malware.yara.eicar" in look(engine, "a.rtf", rb"{\rtf1 a" + wrapped + b"}").codes
 
 
 def _pdf(text: str = f"Resident ID {CN_ID}", **options: object) -> bytes:
