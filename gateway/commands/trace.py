@@ -13,7 +13,9 @@ from audit.spread import joined
 from gateway import config as configuration
 from gateway.commands.deliveries import terminal_width
 from gateway.config import Config
+from gateway.custody.delivery import HELD, State
 from gateway.custody.listing import wrapped
+from gateway.custody.picture import MEANINGS
 from gateway.recording.intents import DECIDED
 from gateway.recording.keeper import paths
 from gateway.recording.keeper_client import KeeperClient, KeeperUnavailable
@@ -253,13 +255,27 @@ def _event(stored: Stored, slots: Slots, at_ms: float) -> str:
 def _ending(view: LogView, events: Sequence[Stored], head: Stored) -> list[str]:
     for stored in events:
         checkpoint = view.prove(stored.index)
-    outcome = next((stored for stored in reversed(events) if stored is not head and stored.text("hop")), None)
-    hop = f"next hop: {safe(outcome.text('hop'))}, {outcome.text('outcome')}." if outcome else "next hop: none yet."
+    outcome = next((stored for stored in reversed(events) if stored is not head and _hop(stored)), None)
+    hop = f"next hop: {safe(_hop(outcome))}, {safe(outcome.text('outcome'))}." if outcome else "next hop: none."
     numbers = ", ".join(f"#{stored.index}" for stored in events)
-    lines = [f"{hop}   proof: {numbers} in checkpoint {checkpoint.size} of {checkpoint.origin}, verified 已验证"]
-    if head.text("outcome") in NEXT:
+    states = _states(events)
+    lines = [f"now 现状: {state}  {' / '.join(MEANINGS[state])}" for state in sorted(states)]
+    lines += [f"{hop}   proof: {numbers} in checkpoint {checkpoint.size} of {checkpoint.origin}, verified 已验证"]
+    if head.text("outcome") in NEXT and (not states or HELD & states):
         lines.append(f"next 下一步: sealgate {NEXT[head.text('outcome')]} {head.text('msg')}")
     return lines
+
+
+def _hop(stored: Stored) -> str:
+    """Who was spoken to: not every step of a delivery is an attempt."""
+    tried = stored.text("type").startswith("message.") and stored.text("type") != "message.released"
+    return stored.text("hop") or (stored.text("next_hop") if tried else "")
+
+
+def _states(events: Sequence[Stored]) -> set[State]:
+    """What has become of the message's deliveries, as far as the log says; empty if nothing has happened to them yet."""
+    last = {stored.text("delivery"): stored.text("outcome") for stored in events if stored.text("delivery")}
+    return {state for state in State if state.value in last.values()}
 
 
 def _rows(record: dict[str, Any], key: str, width: int) -> list[list[Any]]:

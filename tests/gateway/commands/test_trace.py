@@ -1,12 +1,13 @@
 """sealgate trace."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from audit.reader import LogView
 from gateway.commands import trace
-from tests.fakes.keeper import keeper
+from tests.fakes.keeper import keeper, recorder
 from tests.gateway.commands.logged import call, call_beside, code, fill, write_config
 
 
@@ -66,3 +67,18 @@ async def test_unknown_ids(tmp_path: Path, identifier: str) -> None:
     assert call(trace, config, identifier) == 1
     await fill(tmp_path / "state")
     assert call(trace, config, identifier) == 1
+
+
+async def test_what_has_become_of_a_held_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path)
+    events = await fill(tmp_path / "state")
+    async with keeper(tmp_path / "state") as socket, recorder(socket) as log:
+        public = {"delivery": "D1", "next_hop": "smtp://mail.test:25"}
+        for kind, outcome in (("message.released", "queued"), ("message.delivered", "sent")):
+            step = replace(events[1], id=f"{kind[-5:]:0>26}".upper(), type=kind, outcome=outcome, public=public)
+            await log.record([step], await log.message_key([]))
+        assert await call_beside(trace, config, events[1].msg) == 0
+    shown = capsys.readouterr().out
+    assert "now 现状: sent  已送达" in shown
+    assert "next hop: smtp://mail.test:25, sent." in shown
+    assert "held show" not in shown, "it is not held any more"
