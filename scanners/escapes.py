@@ -44,7 +44,17 @@ def _compiled(pattern: bytes) -> Any:
     return re2.compile(pattern, options)
 
 
-_TOKENS = _compiled(rb"[A-Za-z0-9+/_-]{14,}(?:\n[A-Za-z0-9+/_-]{4,})*={0,6}")
+_LETTER, _NO_DIGIT = "[A-Za-z0-9+/_-]", "[G-Zg-z+/_-]"
+_LED = "|".join(f"[0-9A-Fa-f]{{{n}}}{_NO_DIGIT}{_LETTER}{{{13 - n},}}" for n in range(13))
+_TOKENS = _compiled(
+    rf"(?:{_LED}|[0-9A-Fa-f]{{13,}}{_NO_DIGIT}{_LETTER}*)(?:\n{_LETTER}{{4,}})*={{0,6}}".encode("ascii")
+)
+"""Runs of 14 letters or more that are not hexadecimal alone. Tables are full of numbers and checksums, which this passes by."""
+_SHOWN = "(?:[2-689A-Fa-f][0-9A-Fa-f]|7[0-9A-Ea-e]|0[09AaDd])"
+_DIGITS = _compiled(
+    rf"\b(?:[0-9A-Fa-f]*00\n?(?:[0-9A-Fa-f]{{2}}\n?){{10,}}|(?:{_SHOWN}\n?){{11,}})[0-9A-Fa-f]?\b".encode("ascii")
+)
+"""Hexadecimal digits of text, with zeros between its bytes if it is UTF-16; those of a checksum say other control characters."""
 _CODE = _compiled(
     rb"\\[uU]\{?([0-9A-Fa-f]{4,8})\}?|%u([0-9A-Fa-f]{4})|U\+([0-9A-Fa-f]{4,6})|&(?:amp;)?#[xX]([0-9A-Fa-f]{1,6});?"
     rb"|&(?:amp;)?#([0-9]{1,7});?|\\x\{?([0-9A-Fa-f]{2})\}?|\\([0-3][0-7]{2})"
@@ -56,8 +66,9 @@ _ROW = _compiled(
     rb"(?m)^[0-9A-Fa-f]{4,16}:?[ \t]{1,4}((?:[0-9A-Fa-f]{2,8}[ -]{1,2}){0,15}[0-9A-Fa-f]{2,8})(?:[ \t]{2,}|[ \t]*\||[ \t]*$)"
 )
 _BIT_RUN = _compiled(rb"(?:[01]{8}[\s,]{0,2}){10,}")
-_HEX = frozenset(b"0123456789abcdefABCDEF")
-_BASE32 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
+_HEX = b"0123456789abcdefABCDEF"
+_BASE32 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_NOT_HEX = bytes(frozenset(range(256)).difference(_HEX))
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _CONTROLS = bytes((*range(9), 11, 12, *range(14, 32), 127))
 _FEWEST = 3
@@ -112,6 +123,8 @@ def _once(data: bytes, present: frozenset[int]) -> Iterator[str]:
     if _RUN in present:
         for match in _TOKENS.finditer(data):
             yield from _token(match.group())
+        for match in _DIGITS.finditer(data):
+            yield from _digits(match.group())
     if _PERCENTS in present:
         yield from _lines(data)
     if _ESCAPES in present:
@@ -129,7 +142,7 @@ def _once(data: bytes, present: frozenset[int]) -> Iterator[str]:
 
 
 def _bytes_of(pairs: bytes) -> bytes:
-    digits = bytes(byte for byte in pairs if byte in _HEX)
+    digits = pairs.translate(None, _NOT_HEX)
     return bytes.fromhex(digits[: len(digits) // 2 * 2].decode("ascii"))
 
 
@@ -160,16 +173,18 @@ def _encoded(code: int) -> bytes:
     return chr(code).encode("utf-8", "replace") if 0 < code < 0x110000 else b"?"
 
 
+def _digits(digits: bytes) -> Iterator[str]:
+    """Hexadecimal digits, taken together or else line by line: what stands in the line before may be something else."""
+    found = list(_sense(_bytes_of(digits)))
+    if not found and b"\n" in digits:
+        found = [said for line in digits.split(b"\n") for said in _sense(_bytes_of(line))]
+    yield from found
+
+
 def _token(token: bytes) -> Iterator[str]:
-    """A run of letters and digits as hexadecimal, base32 or base64, whichever makes sense."""
+    """A run of letters and digits as base32 or base64, whichever makes sense."""
     bare = token.replace(b"\n", b"").rstrip(b"=")
-    letters = frozenset(bare)
-    if letters <= _HEX and len(bare) >= 2 * SHORTEST:
-        found = list(_sense(_bytes_of(bare)))
-        if found:
-            yield from found
-            return
-    if letters <= _BASE32 and len(bare) * 5 // 8 >= SHORTEST:
+    if not bare.translate(None, _BASE32) and len(bare) * 5 // 8 >= SHORTEST:
         whole = bare[: len(bare) - (len(bare) % 8 in (1, 3, 6))]
         yield from _sense(base64.b32decode(whole + b"=" * (-len(whole) % 8)))
     plain = bare.translate(_URL_SAFE)
