@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -43,8 +44,7 @@ class Actor:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(Struct, frozen=True):
     """Personal text of one sealed slot. ``subject_address`` is the person it is about: erasing that person closes the slot."""
 
     text: str
@@ -75,8 +75,7 @@ class Event:
     refs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a message's key stands in the key trees: retention class, month (``2026-11``) and leaf."""
 
     retention: str

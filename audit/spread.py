@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from audit.event import ENVELOPE, MAX_PARTS, SPLIT_ABOVE, Event, EventTooLarge, derived_id
+from audit.event import ENVELOPE, MAX_PARTS, SPLIT_ABOVE, Event, EventTooLarge, Secret, derived_id
 
 PART = "message.part"
 MAX_SECRET = 4096
@@ -25,7 +25,7 @@ def bounded(event: Event) -> Event:
     sealed = {
         name: secret
         if len(secret.text) <= MAX_SECRET
-        else replace(secret, text=f"{secret.text[:MAX_SECRET]}…[+{len(secret.text) - MAX_SECRET}]")
+        else Secret(f"{secret.text[:MAX_SECRET]}…[+{len(secret.text) - MAX_SECRET}]", secret.subject_address)
         for name, secret in event.sealed.items()
     }
     return replace(event, sealed=sealed)

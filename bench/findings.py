@@ -29,12 +29,20 @@ from scanners.attachments.inspection import Inspection  # noqa: E402
 from scanners.attachments.opener import _member, needs_opening  # noqa: E402
 from scanners.attachments.protocol import JobPart  # noqa: E402
 from scanners.attachments.yara import YaraEngine, compile_rules, load_rules  # noqa: E402
+from scanners.finding import Evidence, Finding  # noqa: E402
 from scanners.message import Direction, Envelope, Message, Recipient  # noqa: E402
 from scanners.mime import parse  # noqa: E402
 from tests.fakes.resolver import FakeResolver  # noqa: E402
 
 AT = datetime(2026, 11, 30, tzinfo=UTC)
 """Always the same, and after the corpus was signed."""
+
+
+def _listed(one: Finding) -> tuple[object, ...]:
+    """A finding as it is written down, with what was seen."""
+    return tuple(
+        list(msgspec.structs.astuple(x)) if isinstance(x, Evidence) else x for x in msgspec.structs.astuple(one)
+    )
 
 
 def _hash(text: str | None) -> str:
@@ -85,9 +93,9 @@ async def main() -> None:
             sender, (Recipient(to),),
         )  # fmt: skip
         message, found = opened(parse(envelope, raw), engine, True)
-        said: list[object] = [dataclasses.astuple(one) for one in message.defects]
+        said: list[object] = [_listed(one) for one in message.defects]
         for scanner in scanners:
-            said += [dataclasses.astuple(one) for one in (await scanner.scan(message)).findings]
+            said += [_listed(one) for one in (await scanner.scan(message)).findings]
         parts = [
             (one.path, one.media_type, one.filename, one.size, one.sha256, _hash(one.text)) for one in message.parts
         ]

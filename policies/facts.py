@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import idna
+from msgspec import Struct
 
 from policies.mailbox import from_addresses
 from scanners.finding import Finding
@@ -33,8 +34,7 @@ class Context:
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
+class Common(Struct, frozen=True):
     """What is the same for every recipient of a message, worked out once.
 
     ``by_code`` holds the findings of each code; ``bodies`` maps the path of each body part to its media type. ``headers`` is ``None``
@@ -61,8 +61,7 @@ class Common:
     bodies: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """The facts for one recipient."""
 
     common: Common

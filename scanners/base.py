@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.message import Message
@@ -32,16 +33,14 @@ class Stage(Enum):
     """Every part with its text, members of containers included."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What one scanner saw. Only the authentication scanner fills ``authentication``."""
 
     findings: tuple[Finding, ...] = ()
     authentication: "Authentication | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One line of a trace: when a step began and how long it took, in ms since the scan began."""
 
     name: str
@@ -81,8 +80,7 @@ class Opener(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+class Scanned(Struct, frozen=True):
     """The message as opened, all findings in a stable order, and what took how long."""
 
     message: Message

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import Struct
+
 from scanners.amounts import PATTERNS as AMOUNTS
 from scanners.amounts import Amounts
 from scanners.base import Result, Stage
@@ -261,8 +263,7 @@ def _quoted(character: str) -> str:
     return character if character.isalnum() else f"\\x{{{ord(character):x}}}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Hit:
+class _Hit(Struct, frozen=True):
     """One phrase at one place."""
 
     phrase: int

@@ -7,6 +7,8 @@ codes when they load, and the reference page is generated from them.
 from dataclasses import dataclass
 from enum import IntEnum
 
+from msgspec import Struct
+
 
 class Severity(IntEnum):
     """How much a finding says on its own; it never decides (law 3)."""
@@ -31,8 +33,7 @@ class Code:
     en: str
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """Where it was seen, without the raw text.
 
     ``masked`` is safe to show (``1101**********0014``); ``offset`` and ``length`` are characters of the part's text;
@@ -45,8 +46,7 @@ class Evidence:
     length: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that was seen in one place.
 
     ``summary`` is a short English line without personal data; ``part`` the path of the Part (``None``: the whole message);

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 
+from msgspec import Struct
+
 from scanners.finding import Finding
 from scanners.readings import Reading, readings
 
@@ -53,8 +55,7 @@ class Envelope:
     envid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """One header field: its name as written, the raw value bytes after the colon (folding kept), and the decoded text."""
 
     name: str

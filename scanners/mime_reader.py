@@ -7,6 +7,8 @@ and stay linear on hostile input.
 
 from dataclasses import dataclass, field, replace
 
+from msgspec import Struct
+
 from scanners.encoded import Parameters, parameters
 from scanners.transfer import loose_lines, transferred
 
@@ -63,16 +65,14 @@ class Options:
 DOUBTS = frozenset(Options.__dataclass_fields__)
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One header field: name as written, raw value bytes with their folding."""
 
     name: bytes
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """A header block and where its body begins."""
 
     fields: tuple[Field, ...]

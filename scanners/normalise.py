@@ -6,10 +6,10 @@ and the 帐/账 variants, blanks between Han characters. A byte-level look says 
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
 
 import re2
+from msgspec import Struct
 
 from scanners.data import han, lookalikes
 
@@ -59,8 +59,7 @@ FEW = 12
 """Up to so many different characters are replaced one after the other: cheaper than a table walk over the text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Normalised:
+class Normalised(Struct, frozen=True):
     """``text`` to search in, its UTF-8 form ``data``, and the length of the original for mapping places back."""
 
     text: str

@@ -1,10 +1,11 @@
 """Everything in a message that words and numbers are looked for in, normalised once for all scanners."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from scanners import bidi
 from scanners.charset import decode
@@ -41,8 +42,7 @@ class Place(Enum):
     HEADER = "header"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """One text. ``part`` is the path of its part (with ``~kind`` for a second reading), ``None`` for headers and file names."""
 
     part: str | None

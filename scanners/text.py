@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 
+from msgspec import Struct
+
 MAX_LINKS = 200
 """Links taken from one page; a newsletter has about fifty."""
 MAX_KNOWN_TAG = 200
@@ -57,8 +59,7 @@ _TRIGGERS = ("hidden", "display", "visibility", "mso-hide", "opacity", "color", 
              "top:", "clip", "transform", "bdo", "bidi")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """``visible`` is what a reader sees, line by line; ``hidden`` a second reading that holds all text in source order, then
     comments, attributes and generated content; ``""`` when there is nothing more than what is visible."""
 

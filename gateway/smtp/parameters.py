@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from gateway.smtp.addresses import ParameterError, parameters, xtext
 
 MAX_ENVID = 100
@@ -26,8 +28,7 @@ class Capabilities:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MailParameters:
+class MailParameters(Struct, frozen=True):
     """``size`` is what the client announced, 0 when it didn't. ``ret`` and ``envid`` as written."""
 
     size: int = 0

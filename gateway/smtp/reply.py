@@ -1,10 +1,9 @@
 """An SMTP answer (RFC 5321 4.2) with its enhanced status code (RFC 2034, RFC 3463)."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """``code`` 250, ``enhanced`` ``2.0.0`` (or ``""`` where none may stand), ``text`` without line ends."""
 
     code: int

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from msgspec import Struct
+
 from gateway.config import Config, Listener
 from gateway.smtp.access import Access
 from gateway.smtp.limits import DEFAULT_RESERVE
@@ -32,8 +34,7 @@ class Then(Enum):
     CLOSE = "close"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A reply, EHLO's further lines, and what comes then."""
 
     reply: Reply

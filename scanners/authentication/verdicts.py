@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
+
 
 class Verdict(StrEnum):
     """Result words of RFC 8601 2.7, shared by all mechanisms; each uses its own subset."""
@@ -45,8 +47,7 @@ class Spf:
     judged: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Dkim:
+class Dkim(Struct, frozen=True):
     """The verdict on one DKIM signature (RFC 6376), top signature first.
 
     ``flags`` are stable words for what is odd about it: ``length`` (l=), ``weak_key`` (RSA under 2048), ``weak_algorithm``, ``testing``
