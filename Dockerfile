@@ -1,6 +1,6 @@
 # Slim, non-root, read-only root: the state is a volume. pip builds three pure-Python sdists (authres, dkimpy, pyspf) and this package, and
 # fetches setuptools and hatchling for that by itself, so no compiler is needed and the build needs the index once.
-FROM python:3.12-slim-bookworm AS build
+FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY requirements.lock pyproject.toml README.md ./
 RUN python -m venv /opt/sealgate && /opt/sealgate/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
@@ -10,7 +10,7 @@ COPY scanners scanners
 COPY audit audit
 RUN /opt/sealgate/bin/pip install --no-cache-dir --no-deps .
 
-FROM python:3.12-slim-bookworm
+FROM python:3.13-slim-bookworm
 RUN apt-get update && apt-get install -y --no-install-recommends libarchive13 && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --create-home --home-dir /var/lib/sealgate --shell /usr/sbin/nologin sealgate
 COPY --from=build /opt/sealgate /opt/sealgate

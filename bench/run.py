@@ -248,9 +248,9 @@ def document(path: Path, arguments: argparse.Namespace, tables: Sequence[Table])
     )
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     built = subprocess.run(
-        [arguments.python, "-c", "import platform, sysconfig; print(platform.python_version(), "
-         "'with' if '--enable-optimizations' in (sysconfig.get_config_var('CONFIG_ARGS') or '') else 'without', "
-         "'profile-guided optimisation')"],
+        [arguments.python, "-c", "import platform, sysconfig; how = sysconfig.get_config_var('CONFIG_ARGS') or ''; "
+         "print(platform.python_version(), 'as a distribution builds it' if \"'--prefix=/usr'\" in how else "
+         "'with profile-guided optimisation' if '--enable-optimizations' in how else 'without profile-guided optimisation')"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     where = f"{os.cpu_count()} cores, {cpu[1] if cpu else platform.machine()}, Linux {platform.release()}"
