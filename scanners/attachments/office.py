@@ -3,6 +3,8 @@
 Everything a person could see or unhide is text: bodies, headers, footers, notes, comments, deleted text, hidden sheets, names, properties.
 """
 
+import re2
+
 from scanners.attachments import biff, macros, xml
 from scanners.attachments.codes import EMBEDDED, ENCRYPTED, MACRO, TEMPLATE
 from scanners.attachments.reading import Note, Reading, UnreadableContent
@@ -58,14 +60,22 @@ def _ooxml_member(data: bytes, entry: Entry, reading: Reading, sheets: Sheets) -
             sheets.share(content, reading)
         elif "sheets/" in name:
             sheets.sheet(content, reading)
-        elif not name.startswith(("word/theme", "xl/theme", "ppt/theme")) and leaf not in _DULL:
+        elif _is_read(name, leaf, content):
             xml.say_text(content, reading, separate=name.startswith("docprops/"))
     elif name.startswith("xl/") and leaf.endswith(".bin") and leaf.startswith(_XLSB):
         if "macrosheets/" in name:
             reading.note(Note(MACRO, "Excel 4 macro sheet", about="xlm"))
-        biff.read_biff12(extract(data, entry, reading), reading, sheets.binary)
+        content = extract(data, entry, reading)
+        if _is_xml(content):
+            reading.member(leaf, content, "")
+        else:
+            biff.read_biff12(content, reading, sheets.binary)
     elif name.endswith(".bin"):
-        _binary(name, extract(data, entry, reading), reading)
+        content = extract(data, entry, reading)
+        if _is_xml(content):
+            reading.member(leaf, content, "")
+        else:
+            _binary(name, content, reading)
     elif name.endswith(_MEDIA) or "embeddings/" in name or leaf not in _DULL:
         reading.member(entry.name.rpartition("/")[2], extract(data, entry, reading), "")
 
@@ -86,7 +96,20 @@ _DULL = frozenset(
         "tablestyles.xml",
     ]
 )
-"""Members without a reader's text; [Content_Types].xml has none either, but is cheap."""
+"""Members that hold no text as programs write them. A program finds its text by relations, under any name, so each is looked at."""
+_THEMES = ("word/theme", "xl/theme", "ppt/theme")
+_CHARACTERS = re2.compile(rb">\s*[^<\s]")
+"""Character data; styles, settings and themes are attributes alone."""
+
+
+def _is_read(name: str, leaf: str, content: bytes) -> bool:
+    dull = leaf in _DULL or name.startswith(_THEMES)
+    return not dull or content[:2] in (b"\xff\xfe", b"\xfe\xff") or _CHARACTERS.search(content) is not None
+
+
+def _is_xml(content: bytes) -> bool:
+    """Whatever it is called."""
+    return content[:64].lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"<")
 
 
 def _binary(name: str, content: bytes, reading: Reading) -> None:
@@ -107,7 +130,10 @@ _FETCHED = ("attachedtemplate", "oleobject", "frame", "subdocument")
 
 
 def _relations(content: bytes, reading: Reading) -> None:
-    """External targets: links are text; templates, frames and objects are loaded on opening (a finding)."""
+    """External targets: links are text; templates, frames and objects are loaded on opening (a finding). Relations have no text: what has
+    is something else under their name."""
+    if _is_read("", "settings.xml", content):
+        xml.say_text(content, reading)
     targets = []
     for attributes in xml.attributes(content, reading, "Relationship"):
         if attributes.get("TargetMode", "").lower() != "external":

@@ -115,7 +115,10 @@ class Sheets:
                 self.shared.append("".join(pieces))
                 pieces.clear()
 
-        xml.parse(content, reading, xml.Handlers(lambda name, given: None, end, pieces.append))
+        try:
+            xml.parse(content, reading, xml.Handlers(lambda name, given: None, end, pieces.append))
+        finally:
+            self.shared.append("".join(pieces))  # under this name may stand another part, with text that is no string
 
     def lookup(self, index: str | bytes) -> str:
         """The shared string of a cell; a number that points nowhere is empty."""
@@ -182,10 +185,11 @@ class Sheets:
     def _slowly(self, content: bytes, reading: Reading) -> None:
         out: list[str] = []
         texts: list[str] = []
-        kind = ""
+        kind = root = ""
 
         def start(name: str, given: dict[str, str]) -> None:
-            nonlocal kind
+            nonlocal kind, root
+            root = root or name
             if name == "c":
                 kind = given.get("t", "")
                 texts.clear()
@@ -211,6 +215,12 @@ class Sheets:
             xml.parse(content, reading, xml.Handlers(start, end, texts.append))
         finally:
             _say(out, reading)
+        if root not in _ROOTS:
+            xml.say_text(content, reading)
+
+
+_ROOTS = ("worksheet", "macrosheet", "chartsheet", "dialogsheet")
+"""Of what stands in a folder of sheets; anything else there is read as any other part."""
 
 
 def _say(pieces: list[str], reading: Reading, between: str = "") -> None:

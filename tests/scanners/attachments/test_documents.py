@@ -259,6 +259,34 @@ def test_rtf_that_a_word_processor_shows_is_read(engine: YaraEngine, before: byt
     assert CN_ID in look(engine, "a.rtf", rb"{\rtf1 a" + before + CN_ID.encode() + b"}").text()
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        "word/document.xml",
+        "word/settings.xml",
+        "word/styles.xml",
+        "word/theme/theme1.xml",
+        "word/sharedStrings.xml",
+        "word/worksheets/body.xml",
+        "word/body.rels",
+        "word/printerSettings1.bin",
+        "xl/sheet1.bin",
+        "word/body.jpg",
+    ],
+)
+def test_the_text_of_a_document_is_read_whatever_its_part_is_called(engine: YaraEngine, part: str) -> None:
+    kind = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+    document = zipped(
+        {
+            "[Content_Types].xml": f'<Types><Override PartName="/{part}" ContentType="{kind}"/></Types>',
+            "_rels/.rels": f'<Relationships><Relationship Type="x/officeDocument" Target="{part}"/></Relationships>',
+            "word/fontTable.xml": "<w:fonts xmlns:w='w'/>",
+            part: f"<w:document xmlns:w='w'><w:body><w:p><w:r><w:t>{CN_ID}</w:t></w:r></w:p></w:body></w:document>",
+        }
+    )
+    assert CN_ID in look(engine, "a.docx", document).text()
+
+
 def test_rtf_is_said_as_far_as_it_was_read(engine: YaraEngine) -> None:
     seen = look(engine, "a.rtf", rb"{\rtf1 " + CN_ID.encode() + b"{" * (MAX_GROUPS + 1))
     assert CN_ID in seen.text()
