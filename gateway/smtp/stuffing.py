@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import re2
+from scanners.patterns import Marks
 
-_LINE_BEGINS_WITH_DOT = re2.compile(rb"\n\.")
+_LINE_BEGINS_WITH_DOT = Marks(b"\n.")
 """A bare LF counts as a line end here on purpose: a lax server behind us then never sees LF . LF inside the content (smuggling)."""
 
 END = b".\r\n"
@@ -33,6 +33,6 @@ def stuffed(chunks: Sequence[bytes]) -> list[bytes]:
 
 
 def _doubled(chunk: bytes) -> bytes:
-    if _LINE_BEGINS_WITH_DOT.search(chunk) is None:
+    if not _LINE_BEGINS_WITH_DOT.any_in(chunk):
         return chunk
     return chunk.replace(b"\n.", b"\n..")
