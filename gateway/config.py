@@ -2,7 +2,6 @@
 
 import difflib
 import ipaddress
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -13,7 +12,9 @@ import msgspec
 
 from gateway import schedule
 from gateway.context.geography import Geography
+from policies import toml_text
 from policies.facts import fold_domain
+from policies.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,15 +333,15 @@ def parse(data: bytes, path: Path) -> Config:
     """TOML text to Config. Raises ConfigError."""
     try:
         text = data.decode("utf-8-sig")  # Windows' editors begin a file with a mark
-        tree = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 at byte {error.start}. Save the file as UTF-8 请另存为 UTF-8"]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path}: not TOML 不是有效的 TOML: {error}"]) from None
+    document = toml_text.parse(str(path), text)
+    if isinstance(document, Problem):
+        raise ConfigError([str(document)])
     reader = _Reader(text, path)
-    config = reader.config(tree)
+    config = reader.config(document.data)
     if not reader.problems:
-        reader.problems += [f"{path}: {problem}" for problem in _consistency(config)]
+        reader.problems += [f"{path}{_place(problem, reader)}: {problem}" for problem in _consistency(config)]
     if reader.problems:
         raise ConfigError(reader.problems)
     gateway = config.gateway
@@ -476,6 +477,24 @@ class _Reader:
         return start + 1
 
 
+def _place(problem: str, reader: _Reader) -> str:
+    """``:LINE`` of what a problem between values names first: a listener, a route, ``section.key``, or the value itself; else nothing."""
+    first, _, rest = problem.partition(" ")
+    second = rest.partition(":")[0]
+    named = {"listener": "name", "route": "recipients"}.get(first)
+    wanted = f'"{second}"' if named else f'"{first.rstrip(":")}"'
+    section, dot, key = first.rstrip(":").partition(".")
+    if dot and section in _TABLES and any(line.strip() == f"[{section}]" for line in reader.lines):
+        return f":{reader.line(section, 0, key)}"
+    found = (
+        at
+        for at, line in enumerate(reader.lines, 1)
+        if wanted in line.split("#", 1)[0] and (not named or line.partition("=")[0].strip() == named)
+    )
+    number = next(found, 0)
+    return f":{number}" if number else ""
+
+
 def _nearest(word: str, known: set[str]) -> str:
     near = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return f". Did you mean 是否想写 {near[0]}?" if near else f". Known 可用: {', '.join(sorted(known))}"
@@ -500,11 +519,12 @@ def _consistency(config: Config) -> Iterator[str]:
         yield f"listener {HOUSE_LISTENER}: the gateway's own mail bears this name and is not judged; choose another 此名保留，请改名"
     for listener in config.listeners:
         yield from _listener(listener)
+    yield from _same_port(config.listeners)
     if not config.routes and config.listeners:
         yield "no [[route]]: nothing could be delivered; add one for each domain 缺少 [[route]]"
     for route in config.routes:
         if not route.to.startswith(("smtp://", "smtps://", "lmtp://", "mx:")):
-            yield f"route {route.recipients}: to must begin with smtp://, smtps://, lmtp:// or mx: (now {route.to})"
+            yield f"route {route.recipients}: to must begin with smtp://, smtps://, lmtp:// or mx: (now {route.to}) 应以此开头"
     for network in (*gateway.trusted_hops, *(client for listener in config.listeners for client in listener.clients)):
         try:
             ipaddress.ip_network(network, strict=False)
@@ -542,10 +562,19 @@ def _store(store: Store) -> Iterator[str]:
         yield "store.url must be written postgresql://USER@HOST/DATABASE; empty is SQLite in state_dir 应写作此形式，留空为 SQLite"
 
 
+def _same_port(listeners: Sequence[Listener]) -> Iterator[str]:
+    """Both would be bound, and the kernel would give each client to either."""
+    taken: dict[str, str] = {}
+    for listener in listeners:
+        other = taken.setdefault(listener.bind, listener.name)
+        if other != listener.name and not listener.bind.endswith(":0"):
+            yield f"listener {listener.name}: bind {listener.bind} is that of {other}; give it another port 端口重复，请改用其他"
+
+
 def _listener(listener: Listener) -> Iterator[str]:
     host, colon, port = listener.bind.rpartition(":")
-    if not colon or not port.isdigit() or not 0 <= int(port) <= 65535 or not host:
-        yield f"listener {listener.name}: bind must be address:port, for example 127.0.0.1:2525 (now {listener.bind})"
+    if not colon or not (port.isascii() and port.isdigit()) or not 0 <= int(port) <= 65535 or not host:
+        yield f"listener {listener.name}: bind must be address:port, for example 127.0.0.1:2525 (now {listener.bind}) 应写作 地址:端口"
     if listener.direction == "outbound" and not listener.clients:
         yield f"listener {listener.name}: outbound needs clients, the networks that may relay (no list, no relay) 须设置 clients"
     if bool(listener.tls.key_file) != bool(listener.tls.cert_file):

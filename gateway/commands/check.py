@@ -3,9 +3,12 @@
 import argparse
 import asyncio
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway import config as configuration
+from gateway.checkup.check import Health
+from gateway.checkup.ports import check_certificate
 from gateway.judging import examples, loading
 
 
@@ -30,6 +33,16 @@ def run(arguments: argparse.Namespace) -> int:
         version = asyncio.run(examples.check(config))
     except loading.JudgeError as error:
         print(error, file=sys.stderr)
+        return 2
+    unusable = [
+        check
+        for listener in config.listeners
+        if listener.tls.cert_file
+        and (check := check_certificate(config, listener, datetime.now(UTC))).health is Health.WRONG
+    ]
+    for check in unusable:
+        print(f"{arguments.config}: {check.subject}: {check.zh} / {check.en}\n    → {check.advice}", file=sys.stderr)
+    if unusable:
         return 2
     for listener in config.listeners:
         print(

@@ -1,5 +1,6 @@
 """The configuration: what is read, and that every mistake is named with its line and the nearest right word."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -168,3 +169,21 @@ def test_queue_settings_reach_custody() -> None:
     plain = read(GOOD)
     assert desk.retries(plain).delay_notice == timedelta(hours=4)
     assert desk.retries(plain).schedule.lifetime > timedelta(days=4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"gw.test"', "“gw.test”", "a full-width “ stands here"),
+        ("127.0.0.1:2525", "127.0.0.1:２５２５", "bind must be address:port"),
+        ("127.0.0.1:2526", "127.0.0.1:2525", "listener outbound: bind 127.0.0.1:2525 is that of inbound"),
+        ("smtp://127.0.0.1:2600", "127.0.0.1:2600", "to must begin with smtp://"),
+        ('name = "inbound"', 'name = "inbound"\nname = "x"', "the same key is written twice"),
+    ],
+)
+def test_a_slip_names_its_line(old: str, new: str, said: str) -> None:
+    (problem,) = problems(GOOD.replace(old, new, 1))
+    place = re.match(r"/etc/s/sealgate.toml:(\d+)", problem)
+    assert said in problem
+    assert place is not None, problem
+    assert 0 < int(place[1]) <= GOOD.count("\n") + 1
