@@ -186,8 +186,13 @@ def _cell(kind: int, body: bytes, rows: Rows, shared: list[str]) -> None:
         rows.cell(-1, _long(body))
 
 
-def read_biff12(part: bytes, reading: Reading, shared: list[str]) -> None:
-    """One part of an xlsb: shared strings are added to ``shared``, cells are said, sheet names too."""
+BIFF12 = (b"\x81\x01", b"\x83\x01", b"\x9f\x01", b"\x96\x02", b"\xd7\x02", b"\xf4\x04")
+"""How parts of an xlsb begin: a sheet, the workbook, shared strings, styles, a table, comments (MS-XLSB 2.3)."""
+
+
+def read_biff12(part: bytes, reading: Reading, shared: list[str], named: set[int]) -> None:
+    """One part of an xlsb: shared strings are added to ``shared``, cells are said, sheet names too; ``named`` are the strings that a cell
+    has said."""
     rows = Rows(reading)
     row = -1
     for kind, body in _records12(part, reading):
@@ -199,7 +204,9 @@ def read_biff12(part: bytes, reading: Reading, shared: list[str]) -> None:
             shared.append(_wide(body, 1))
         elif kind == 7 and len(body) >= 12:
             index = struct.unpack_from("<I", body, 8)[0]
-            rows.cell(row, shared[index] if index < len(shared) else "")
+            if index < len(shared):
+                named.add(index)
+                rows.cell(row, shared[index])
         elif kind in (6, 8):
             rows.cell(row, _wide(body, 8))
         elif kind in (5, 9) and len(body) >= 16:

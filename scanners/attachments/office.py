@@ -62,18 +62,14 @@ def _ooxml_member(data: bytes, entry: Entry, reading: Reading, sheets: Sheets) -
             sheets.sheet(content, reading)
         elif _is_read(name, leaf, content):
             xml.say_text(content, reading, separate=name.startswith("docprops/"))
-    elif name.startswith("xl/") and leaf.endswith(".bin") and leaf.startswith(_XLSB):
-        if "macrosheets/" in name:
-            reading.note(Note(MACRO, "Excel 4 macro sheet", about="xlm"))
-        content = extract(data, entry, reading)
-        if _is_xml(content):
-            reading.member(leaf, content, "")
-        else:
-            biff.read_biff12(content, reading, sheets.binary)
     elif name.endswith(".bin"):
         content = extract(data, entry, reading)
         if _is_xml(content):
             reading.member(leaf, content, "")
+        elif content.startswith(biff.BIFF12) or (name.startswith("xl/") and leaf.startswith(_XLSB)):
+            if "macrosheets/" in name:
+                reading.note(Note(MACRO, "Excel 4 macro sheet", about="xlm"))
+            biff.read_biff12(content, reading, sheets.binary, sheets.named)
         else:
             _binary(name, content, reading)
     elif name.endswith(_MEDIA) or "embeddings/" in name or leaf not in _DULL:

@@ -85,6 +85,8 @@ class Sheets:
     used: bytearray = field(default_factory=bytearray)
     binary: list[str] = field(default_factory=list)
     """The shared strings of an xlsb."""
+    named: set[int] = field(default_factory=set)
+    """Which of those a cell has named."""
 
     def share(self, content: bytes, reading: Reading) -> None:
         """Take in sharedStrings.xml; what came before a fault in it is kept."""
@@ -132,6 +134,7 @@ class Sheets:
     def rest(self, reading: Reading) -> None:
         """Strings no cell names are still in the file."""
         left = [text for text, used in zip(self.shared, self.used, strict=True) if not used and text]
+        left += [text for number, text in enumerate(self.binary) if text and number not in self.named]
         for start in range(0, len(left), _FLUSH):
             _say(left[start : start + _FLUSH], reading, "\n")
 

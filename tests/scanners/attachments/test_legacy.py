@@ -122,14 +122,17 @@ def test_xls_whose_cells_lie_at_the_far_corners(engine: YaraEngine) -> None:
     assert look(engine, "a.xls", compound({"Workbook": stream})).codes == set()
 
 
+def _record12(kind: int, body: bytes) -> bytes:
+    head = bytes([kind]) if kind < 0x80 else bytes([kind & 0x7F | 0x80, kind >> 7])
+    return head + bytes([len(body) & 0x7F | 0x80, len(body) >> 7]) + body
+
+
+def _wide12(text: str) -> bytes:
+    return struct.pack("<I", len(text)) + text.encode("utf-16-le")
+
+
 def test_xlsb_cells(engine: YaraEngine) -> None:
-    def record(kind: int, body: bytes) -> bytes:
-        head = bytes([kind]) if kind < 0x80 else bytes([kind & 0x7F | 0x80, kind >> 7])
-        return head + bytes([len(body) & 0x7F | 0x80, len(body) >> 7]) + body
-
-    def wide(text: str) -> bytes:
-        return struct.pack("<I", len(text)) + text.encode("utf-16-le")
-
+    record, wide = _record12, _wide12
     sheet = record(0, struct.pack("<I", 0) + bytes(21)) + record(7, bytes(8) + struct.pack("<I", 0))
     sheet += (
         record(6, bytes(8) + wide(CN_ID))
@@ -147,6 +150,23 @@ def test_xlsb_cells(engine: YaraEngine) -> None:
     text = look(engine, "a.xlsb", data).text()
     assert f"身份证\t{CN_ID}\t42\t1.5" in text
     assert "隐藏表" in text
+
+
+def test_xlsb_parts_are_read_whatever_they_are_called(engine: YaraEngine) -> None:
+    record, wide = _record12, _wide12
+    strings = record(159, bytes(8)) + record(19, b"\0" + wide("身份证")) + record(19, b"\0" + wide("无人引用"))
+    cells = (
+        record(0, struct.pack("<I", 0) + bytes(21))
+        + record(7, bytes(8) + struct.pack("<I", 0))
+        + record(6, bytes(8) + wide(CN_ID))
+    )
+    data = zipped(
+        {"[Content_Types].xml": "<Types/>", "xl/a/blatt.bin": record(129, b"") + cells, "xl/zz9.bin": strings}
+    )
+    text = look(engine, "a.xlsb", data).text()
+    assert CN_ID in text
+    assert "身份证" in text
+    assert "无人引用" in text
 
 
 def test_excel_4_macros(engine: YaraEngine) -> None:
