@@ -58,14 +58,36 @@ _LETTERED = rb"[0-9OolI|](?:[ -]?[0-9OolI|]){13,20}[ -]?[0-9OolI|Xx]"
 _PADDED = rb"[0-9](?:[^0-9\n]{1,9}[0-9]){16}[^0-9\n]{1,9}[0-9Xx]"
 _ROWS = rb"[^0-9A-Za-z][0-9][ \t|]{0,2}\r?\n[^\n]{0,60}[^0-9A-Za-z][0-9][ \t|]{0,2}\r?\n[^\n]{0,60}[^0-9A-Za-z\n][0-9][ \t|]{0,2}\r?\n"
 _CELLS = rb"\t[0-9]\t[^\n]{0,60}\n[^\n]{0,60}\t[0-9]\t[^\n]{0,60}\n[^\n]{0,60}\t[0-9]\t|\n[0-9]\t[^\n]{1,60}\n[0-9]\t[^\n]{1,60}\n[0-9]\t"
+_STRIDES = (
+    rb"\n[0-9][ \t]?\n[^\n]{1,40}\n[0-9][ \t]?\n[^\n]{1,40}\n[0-9][ \t]?\n[^\n]{1,40}\n[0-9][ \t]?\n"
+    rb"|\n[0-9]\n[^\n]{1,40}\n[^\n]{1,40}\n[0-9]\n[^\n]{1,40}\n[^\n]{1,40}\n[0-9]\n[^\n]{1,40}\n[^\n]{1,40}\n[0-9]\n"
+)
+_GLUED = rb"[0-9][\"'][ \t]?[&+.,]{1,2}[ \t]?[\"'][0-9]"
 _BACKWARDS = rb"(?:^|[^0-9A-Za-z])([0-9Xx][0-9]{16}[1-9])(?:[^0-9A-Za-z]|$)"
 _ASCII = rb"(?:4[89]|5[0-7])(?:[ ,;]{1,2}(?:4[89]|5[0-7])){16}[ ,;]{1,2}(?:4[89]|5[0-7]|88|120)"
-_FORMS = (_SINGLE, _PARTS, _LINES, _WORD, _NUMERALS, _WORDS, _LETTERED, _PADDED, _ROWS, _CELLS, _BACKWARDS, _ASCII)
+_FORMS = (
+    _SINGLE,
+    _PARTS,
+    _LINES,
+    _WORD,
+    _NUMERALS,
+    _WORDS,
+    _LETTERED,
+    _PADDED,
+    _ROWS,
+    _CELLS,
+    _BACKWARDS,
+    _ASCII,
+    _STRIDES,
+    _GLUED,
+)
 _TAKEN_APART, _IN_WORDS, _BY_ROWS = (0, 1, 2, 3), (4, 5), (8, 9)
-_LETTERS, _PADS, _TURNED, _NUMBERED = 6, 7, 10, 11
+_LETTERS, _PADS, _TURNED, _NUMBERED, _LINED, _QUOTED = 6, 7, 10, 11, 12, 13
 _TO_DIGITS = str.maketrans("OolI|", "00111")
 _ROW_CELLS = 40
 """Cells of a row that are looked at for a digit alone."""
+_MOST_CELLS = 6
+"""Cells of a row that may stand below each other."""
 _ROW_BYTES = 200
 """A row of a table of digits is no longer."""
 _FEW_DIGITS = 8
@@ -92,6 +114,10 @@ class _Patterns:
 
     any: Any
     apart: Any
+    glue: Any
+    """Between two pieces of a string in a formula or a script."""
+    whole: Any
+    """As many digits as an identity number has, and no more."""
     each: tuple[Any, ...]
 
 
@@ -103,7 +129,11 @@ def _patterns() -> _Patterns:
         every.Add(form)
     every.Compile()
     apart = rb"|".join((_SINGLE + rb"(?:" + _MARK + rb"[0-9Xx]){0,6}", _PARTS, _LINES, _WORD))
-    return _Patterns(every, re2.compile(apart, _options()), tuple(re2.compile(form, _options()) for form in _FORMS))
+    glue = re2.compile(rb"[\"'][ \t]?[&+.,]{1,2}[ \t]?[\"']", _options())
+    whole = re2.compile(rb"(?:^|[^0-9A-Za-z])([0-9]{17}[0-9Xx])(?:[^0-9A-Za-z]|$)", _options())
+    return _Patterns(
+        every, re2.compile(apart, _options()), glue, whole, tuple(re2.compile(form, _options()) for form in _FORMS)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +179,11 @@ def _pieces(data: bytes, present: frozenset[int], patterns: _Patterns) -> Iterat
         for match in patterns.each[_NUMBERED].finditer(data):
             numbers = match.group().replace(b",", b" ").replace(b";", b" ").split()
             yield from _identities("".join(chr(int(number)) for number in numbers))
+    if _LINED in present:
+        yield from _every_few_lines(data)
+    if _QUOTED in present:
+        for match in patterns.whole.finditer(patterns.glue.sub(b"", data)):
+            yield from _identities(match.group(1).decode("ascii"))
     if not present.isdisjoint(_BY_ROWS):
         yield from _columns(data)
     if _TURNED in present:
@@ -220,6 +255,24 @@ def _columns(data: bytes) -> Iterator[str]:
                 yield from _identities("".join(column))
         for place, cell in held.items():
             columns.setdefault(place, []).append(cell.decode("ascii"))
+
+
+def _every_few_lines(data: bytes) -> Iterator[str]:
+    """A digit alone in every second to sixth line: a table whose cells stand below each other."""
+    lines = data.split(b"\n")
+    for stride in range(2, _MOST_CELLS + 1):
+        runs = [""] * stride
+        for number, line in enumerate(lines):
+            one = line.strip()
+            if one in _ONE:
+                runs[number % stride] += one.decode("ascii")
+            elif runs[number % stride]:
+                if len(runs[number % stride]) <= _MOST_ROWS:
+                    yield from _identities(runs[number % stride])
+                runs[number % stride] = ""
+        for run in runs:
+            if len(run) <= _MOST_ROWS:
+                yield from _identities(run)
 
 
 _ONE = frozenset(b"%d" % value for value in range(10)) | {b"X", b"x"}

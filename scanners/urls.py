@@ -1,8 +1,8 @@
 """Links in text and HTML: those that show another address than they lead to, and hosts that are not what they look like."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -10,7 +10,7 @@ from scanners import active, charset, text
 from scanners.base import Result, Stage
 from scanners.finding import Code, Evidence, Finding, Severity
 from scanners.impersonation import registered, unicode_domain
-from scanners.message import Message
+from scanners.message import Message, Part
 from scanners.normalise import normalise, skeleton
 from scanners.patterns import compiled
 
@@ -100,11 +100,7 @@ class UrlScanner:
                 )
                 if more:
                     _keep(found, LIMIT, part.path, "urls")
-                for match in islice(self._odd.finditer(source.encode("utf-8", "replace")), budget):
-                    if match.group(1):
-                        held.append(text.Link(match.group(1).decode("utf-8", "replace"), ""))
-                    elif part.is_body:  # files are a decoder's
-                        _keep(found, active.ACTIVE, part.path, active.kind_of(match.group(2), match.group(3)))
+                held += self._loaded(source.encode("utf-8", "replace"), found, part, budget)
             if part.text and "://" in part.text:
                 data = part.text.encode("utf-8", "replace")
                 for number, match in enumerate(self._url.finditer(data)):
@@ -118,6 +114,23 @@ class UrlScanner:
                 _keep(found, LIMIT, part.path, "urls")
                 break
         return tuple(found.values())
+
+    def _loaded(
+        self, source: bytes, found: dict[tuple[str, str], Finding], part: Part, budget: int
+    ) -> Iterator[text.Link]:
+        """What a page loads or goes to by itself where that is odd; what acts in a body is noted (in files a decoder does it)."""
+        place, room = 0, budget
+        while room > 0 and (match := self._odd.search(source, place)) is not None:
+            room -= 1
+            if match.group(1):
+                place = match.end()
+                yield text.Link(match.group(1).decode("utf-8", "replace"), "")
+            else:
+                place = match.start() + 1  # the addresses of an element stand within it
+                if part.is_body:
+                    _keep(found, active.ACTIVE, part.path, active.kind_of(match.group(2), match.group(3)))
+        if room <= 0:
+            _keep(found, LIMIT, part.path, "urls")
 
     def _link(self, found: dict[tuple[str, str], Finding], link: text.Link, path: str) -> None:
         href = link.href[:MAX_URL]

@@ -16,10 +16,15 @@ from scanners.attachments.zips import pump
 MAX_STREAMS = 1_000
 """Streams one behind the other: parallel compressors write one per megabyte."""
 
+_LONGEST_NAME = 400
+"""Bytes of a name that are kept."""
+
 
 def read_gzip(data: bytes, reading: Reading) -> None:
     """All concatenated streams as one member (RFC 1952)."""
-    name = _gzip_name(data) or _inner_name(reading.name, (".gz", ".tgz"))
+    told, remarks = _gzip_head(data)
+    reading.say("\n".join(remarks))
+    name = told or _inner_name(reading.name, (".gz", ".tgz"))
     _streams(data, reading, lambda: zlib.decompressobj(31), b"\x1f\x8b", name)
 
 
@@ -58,12 +63,25 @@ def _behind(rest: bytes, magic: bytes, reading: Reading) -> None:
         reading.member("behind", rest[again:] if again >= 0 else rest, "")
 
 
-def _gzip_name(data: bytes) -> str:
+def _gzip_head(data: bytes) -> tuple[str, list[str]]:
+    """The name of the first stream, and what stands in its extra field and comment (RFC 1952 2.3)."""
     from scanners.attachments import names
 
-    if len(data) < 12 or not data[3] & 8 or data[3] & 4:
-        return ""
-    return names.decode(data[10 : data.find(b"\0", 10, 400)])
+    flags, place, name, remarks = data[3] if len(data) > 12 else 0, 10, "", []
+    if flags & 4:
+        length = int.from_bytes(data[10:12], "little")
+        remarks.append(names.decode(data[12 : 12 + length]))
+        place = 12 + length
+    for flag in (8, 16):
+        if flags & flag:
+            end = data.find(b"\0", place)
+            end = end if end >= 0 else len(data)
+            if flag == 8:
+                name = names.decode(data[place : min(end, place + _LONGEST_NAME)])
+            else:
+                remarks.append(names.decode(data[place:end]))
+            place = end + 1
+    return name, remarks
 
 
 def _inner_name(name: str, endings: tuple[str, ...]) -> str:

@@ -93,6 +93,8 @@ _FIELDS = (
     b"x-",
 )
 """How saved mail begins that never travelled."""
+_MAILBOX = (b"\nreceived:", b"\nreturn-path:", b"\nmessage-id:", b"\nsubject:", b"\nfrom:", b"\ncontent-type:")
+"""What stands below the first line of a file of messages."""
 _LATER = tuple(entry for entry in _MAGIC if entry[0])
 _BY_BYTE = {
     entry[1][:1]: tuple(other for other in _MAGIC if not other[0] and other[1][:1] == entry[1][:1])
@@ -274,6 +276,8 @@ def _textual(data: bytes, head: bytes) -> Kind:
         if lowered.startswith((b"received:", b"return-path:", b"delivered-to:", b"mime-version:", b"dkim-signature:")):
             return Kind("message/rfc822", True)
         if lowered.startswith(_FIELDS) and (b"\ncontent-t" in lowered or b"\nmime-version:" in lowered):
+            return Kind("message/rfc822", True)
+        if lowered.startswith(b"from ") and any(field in lowered for field in _MAILBOX):
             return Kind("message/rfc822", True)
         return Kind(TEXT, False)
     if data[-22:-18] == b"PK\x05\x06" or b"PK\x01\x02" in data[-65_557:]:

@@ -15,6 +15,9 @@ MAX_DEFECTS = 50
 
 def read(data: bytes, reading: Reading) -> None:
     """Headers and bodies as text, other parts as members."""
+    if data.startswith(b"From ") and b"\nFrom " in data:
+        _mailbox(data, reading)
+        return
     inner = mime.parse(_ENVELOPE, data)
     reading.say("\n".join(f"{header.name}: {header.text}" for header in inner.headers))
     for defect in inner.defects[:MAX_DEFECTS]:
@@ -30,3 +33,15 @@ def read(data: bytes, reading: Reading) -> None:
         if part.content and not part.is_body:
             reading.budget.unpacked(len(part.content))
             reading.member(part.filename or f"part-{part.path}", part.content, part.labelled)
+
+
+def _mailbox(data: bytes, reading: Reading) -> None:
+    """A file of messages one behind the other, each after a line ``From sender date`` (RFC 4155)."""
+    start, number = 0, 0
+    while start >= 0:
+        following = data.find(b"\nFrom ", start + 1)
+        piece = data[start : following if following >= 0 else len(data)]
+        number += 1
+        reading.budget.unpacked(len(piece))
+        reading.member(f"message-{number}.eml", piece.lstrip(b"\r\n").partition(b"\n")[2], "message/rfc822")
+        start = following

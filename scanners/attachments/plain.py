@@ -6,8 +6,9 @@ from scanners import charset, contentlines, drawn
 from scanners.attachments import scripts
 from scanners.attachments.budget import MAX_TEXT, LimitReached
 from scanners.attachments.codes import ENCRYPTED, MACRO, UNREADABLE
+from scanners.attachments.filetype import detect
 from scanners.attachments.reading import Note, Reading
-from scanners.transfer import MAX_EMBEDDED, embedded
+from scanners.transfer import MAX_EMBEDDED, embedded, pasted
 
 _TABLES = (".csv", ".tsv", ".tab", ".txt", ".xls", ".slk", ".iqy", ".prn")
 _DDE = re2.compile(r"(?m)(?:^|[,;\t\"])[ \t\"']{0,4}[=+@-][A-Za-z0-9+*/=@(._-]{0,40}[A-Za-z]\|[^\r\n]{1,200}!")
@@ -76,6 +77,10 @@ def read_pgp(data: bytes, reading: Reading) -> None:
 
 def files(data: bytes, reading: Reading) -> None:
     """Open what older clients take out of text: uuencode, yEnc."""
+    for number, content in enumerate(pasted(data)):
+        if detect(content).known:
+            reading.budget.unpacked(len(content))
+            reading.member(f"pasted-{number + 1}", content, "")
     if b"begin" not in data:
         return
     found = embedded(data)

@@ -53,13 +53,16 @@ class Directory:
 
     entries: tuple[Entry, ...]
     doubts: tuple[str, ...]
+    remarks: tuple[bytes, ...] = ()
+    """Comments of the archive and of its members: programs show them beside the names."""
 
 
 def directory(data: bytes) -> Directory:
     """Both readings of the archive."""
     doubts: list[str] = []
     end, shift = _find_end(data, doubts)
-    entries = list(_central(data, end, shift, doubts)) if end is not None else []
+    remarks: list[bytes] = [_remark(data)]
+    entries = list(_central(data, end, shift, doubts, remarks)) if end is not None else []
     if end is None:
         doubts.append("no central directory")
     spans = sorted((entry.start, entry.data + entry.packed) for entry in entries)
@@ -73,7 +76,13 @@ def directory(data: bytes) -> Directory:
         position = max(position, stop)
     if hidden and end is not None:
         doubts.append("members missing from the central directory")
-    return Directory((*entries, *hidden)[:MAX_LISTED], tuple(dict.fromkeys(doubts)))
+    return Directory((*entries, *hidden)[:MAX_LISTED], tuple(dict.fromkeys(doubts)), tuple(filter(None, remarks)))
+
+
+def _remark(data: bytes) -> bytes:
+    """The archive's own comment, at its very end."""
+    at = data.rfind(b"PK\x05\x06", max(0, len(data) - _TAIL))
+    return data[at + _END.size : at + _END.size + int.from_bytes(data[at + 20 : at + 22], "little")] if at >= 0 else b""
 
 
 def _find_end(data: bytes, doubts: list[str]) -> tuple[tuple[int, int, int] | None, int]:
@@ -106,7 +115,9 @@ def _zip64(data: bytes, position: int, size: int, offset: int, count: int) -> tu
     return size, offset, count
 
 
-def _central(data: bytes, end: tuple[int, int, int], shift: int, doubts: list[str]) -> Iterator[Entry]:
+def _central(
+    data: bytes, end: tuple[int, int, int], shift: int, doubts: list[str], remarks: list[bytes]
+) -> Iterator[Entry]:
     position = end[0]
     for _ in range(MAX_LISTED):
         if data[position : position + 4] != b"PK\x01\x02" or position + _CENTRAL.size > len(data):
@@ -117,6 +128,8 @@ def _central(data: bytes, end: tuple[int, int, int], shift: int, doubts: list[st
         raw = data[after : after + names]
         extra = data[after + names : after + names + extras]
         position = after + names + extras + comments
+        if comments:
+            remarks.append(data[position - comments : position])
         size, packed, offset = _sizes64(extra, size, packed, offset)
         start = offset + shift
         if data[start : start + 4] != b"PK\x03\x04" or start + _LOCAL.size > len(data):
@@ -207,6 +220,7 @@ def read(data: bytes, reading: Reading) -> None:
     if doubts:
         reading.note(Note(AMBIGUOUS, "zip: " + ", ".join(doubts), about="zip"))
     reading.say("\n".join(entry.name for entry in found.entries))
+    reading.say("\n".join(charsets.decode(remark) for remark in found.remarks))
     locked = 0
     broken = 0
     for entry in found.entries:

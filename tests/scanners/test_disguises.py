@@ -53,6 +53,10 @@ FOUND = {
     "a digit a row, last cell": ("\n".join(f"{place}\t{digit}" for place, digit in enumerate(CN_ID)) + "\n", ID),
     "a digit a row, middle cell": ("\n".join(f"row {place}\t{digit}\tabc" for place, digit in enumerate(CN_ID)) + "\n", ID),
     "a digit a row, first cell": ("\n" + "\n".join(f"{digit}\tabc" for digit in CN_ID) + "\n", ID),
+    "a digit in every second line": ("\n".join(f"{place}\n{digit}" for place, digit in enumerate(CN_ID)) + "\n", ID),
+    "a digit in every third line": ("\n" + "\n".join(f"row\n{digit}\nmore" for digit in CN_ID) + "\n", ID),
+    "a formula": (f'="{CN_ID[:9]}"&"{CN_ID[9:]}"', ID),
+    "strings put together": (f"var a = '{CN_ID[:5]}' + '{CN_ID[5:11]}' + '{CN_ID[11:]}';", ID),
     "backwards": (f"no. {CN_ID[::-1]}", ID),
     "codes of ASCII": (" ".join(str(ord(one)) for one in CN_ID), ID),
 }  # fmt: skip

@@ -210,6 +210,9 @@ IN_MAIL: dict[str, Row] = {
     "eml in zip": row(lambda: attached("a.zip", zipped({"a.eml": INNER}))),
     "eml in eml in zip": row(lambda: attached("a.zip", zipped({"a.eml": attached("b.eml", INNER)}))),
     "mht": row(lambda: attached("a.mht", INNER)),
+    "base64 with the letters of addresses": row(lambda: mail(base64.urlsafe_b64encode(f"??>>~~客户身份证号 {CN_ID}".encode()) + b"\r\n", "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n"), NUMBER),
+    "hexadecimal in text": row(lambda: mail(f"id {CN_ID}".encode().hex().encode()), NUMBER),
+    "mailbox": row(lambda: attached("a.mbox", b"From x@y.test Mon Jan  1 00:00:00 2026\r\nSubject: a\r\n\r\nhello\r\n\r\nFrom x@y.test Mon Jan  1 00:00:00 2026\r\n" + INNER)),
 }  # fmt: skip
 """Structures and encodings of mail."""
 
@@ -276,6 +279,7 @@ IN_DOCUMENTS: dict[str, Row] = {
     "rtf object": row(lambda: attached("a.rtf", rb"{\rtf1 hello {\object{\*\objdata " + EICAR.hex().encode() + b"}}}")),
     "PDF embedded file": row(lambda: attached("a.pdf", pdf_with(EICAR))),
     "PDF embedded zip": row(lambda: attached("a.pdf", pdf_with(zipped({"b.com": EICAR})))),
+    "behind a picture": row(lambda: attached("a.gif", b"GIF89a\x01\0\x01\0\0\0\0;" + gzip.compress(EICAR))),
     "PDF and zip at once": row(lambda: attached("a.pdf", pdf_with(b"x") + zipped({"b.com": EICAR}))),
     "odt": row(lambda: attached("a.odt", zipped({"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": "<x/>", "Object 1/b.com": EICAR}))),
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """Archives: members are found and named; what contradicts itself or does not end is said."""
 
+import base64
 import bz2
 import gzip
 import io
@@ -285,3 +286,35 @@ def test_without_text_archives_are_still_matched(engine: YaraEngine) -> None:
     seen = look(engine, "a.zip", zipped({"b.com": EICAR, "c.txt": "words"}), text=False)
     assert "malware.yara.eicar" in seen.codes
     assert not seen.text("c.txt")
+
+
+def test_comments_of_archives_are_read(engine: YaraEngine) -> None:
+    whole = zipped({"a.txt": b"x"})
+    said = f"resident id {CN_ID}".encode()
+    assert CN_ID in look(engine, "a.zip", whole[:-2] + struct.pack("<H", len(said)) + said).text()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        member = zipfile.ZipInfo("a.txt")
+        member.comment = said
+        archive.writestr(member, b"x")
+    assert CN_ID in look(engine, "a.zip", out.getvalue()).text()
+    stream = gzip.compress(b"x", mtime=0)[10:]
+    assert CN_ID in look(engine, "a.gz", b"\x1f\x8b\x08\x10\0\0\0\0\0\3" + said + b"\0" + stream).text()
+    extra = struct.pack("<H", len(said)) + said
+    assert CN_ID in look(engine, "a.gz", b"\x1f\x8b\x08\x0c\0\0\0\0\0\3" + extra + b"a.txt\0" + stream).text()
+
+
+def test_every_message_of_a_mailbox_is_read(engine: YaraEngine) -> None:
+    text = base64.b64encode(f"id {CN_ID}".encode()).decode()
+    first = "From x@y.test Mon Jan  1 00:00:00 2026\r\nSubject: a\r\n\r\nhello\r\n\r\n"
+    second = (
+        f"From x@y.test Mon Jan  1 00:00:00 2026\r\nSubject: b\r\nContent-Transfer-Encoding: base64\r\n\r\n{text}\r\n"
+    )
+    for name in ("a.mbox", "a.txt", "a"):
+        assert CN_ID in look(engine, name, (first + second).encode()).text()
+
+
+def test_a_file_pasted_into_a_text_is_opened(engine: YaraEngine) -> None:
+    lines = base64.encodebytes(zipped({"b.com": EICAR, "c.bin": bytes(range(256))}))
+    seen = look(engine, "a.txt", b"see:\r\n\r\n" + lines + b"\r\nbye\r\n")
+    assert any(one.code == "malware.yara.eicar" and "!" in one.path for one in seen.answer.findings)
