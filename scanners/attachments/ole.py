@@ -167,8 +167,8 @@ def read_msg(data: bytes, reading: Reading) -> None:
     """An Outlook message and those within it: subjects, addresses, bodies; attachments as members."""
     with opened(data) as file:
         for path in _listed(file, reading):
-            leaf = path[-1]
-            if not leaf.startswith("__substg1.0_"):
+            leaf = path[-1].upper()  # names are the same in any case (MS-CFB 2.6.4)
+            if not leaf.startswith("__SUBSTG1.0_"):
                 continue
             base, code, kind = "/".join(path)[:-4], leaf[12:16], leaf[16:20]
             if code in _SAID and kind in ("001E", "001F"):

@@ -272,6 +272,8 @@ def test_an_outlook_message_is_read_wherever_its_parts_lie(engine: YaraEngine) -
         "within": {
             "__attach_version1.0_#00000000/__substg1.0_3701000D/__substg1.0_1000001F": CN_ID.encode("utf-16-le")
         },
+        "in other letters": {"__SubStg1.0_1000001f": CN_ID.encode("utf-16-le")},
+        "a sender in other letters": {"__substg1.0_0c1a001f": CN_ID.encode("utf-16-le")},
         "after a gap": {"__attach_version1.0_#00000007/__substg1.0_37010102": zipped({"a.txt": CN_ID})},
         "page": {"__substg1.0_10130102": f"<p style='display:none'>{CN_ID}</p>".encode()},
     }.items():
