@@ -31,7 +31,7 @@ def run(folder: Path, kind: str, what: str, when: int) -> tuple[list[tuple[str, 
     tracing = ["strace", "-f", "-qq", "-o", str(trace), "-e", f"trace={kind}"]
     done = subprocess.run(
         [*tracing, "-e", f"inject={kind}:{what}:when={when}",
-         sys.executable, "-m", "tests.faults.custodian_process", str(folder), "--little"],
+         sys.executable, "-B", "-m", "tests.faults.custodian_process", str(folder), "--little"],
         capture_output=True, timeout=600, check=False, cwd=ROOT,
     )  # fmt: skip
     text = trace.read_text(errors="replace")
