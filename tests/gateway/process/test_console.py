@@ -37,6 +37,7 @@ def clock() -> Clock:
 def pages(tmp_path: Path, clock: Clock) -> Iterator[Pages]:
     (tmp_path / "run" / "metrics").mkdir(parents=True)
     server = Pages(Config(Gateway("gw.test", ("corp.test",), state_dir=tmp_path)), ("127.0.0.1", 0), clock)
+    server.RequestHandlerClass.timeout = 10 * WAIT_S  # type: ignore[attr-defined]  # only the clock ends a visit here
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
