@@ -6,7 +6,7 @@ from dataclasses import dataclass
 MAX_LEVELS = 125
 """Directions within each other, as the annex has it; deeper ones change nothing."""
 MAX_RUNS = 20_000
-"""Pieces of one text that are put in order; what people write has two."""
+"""Pieces of the texts of one mail that are put in order; what people write has two."""
 
 _RIGHT, _LEFT = "\u202b\u202e\u2067", "\u202a\u202d\u2066\u2068"
 _ISOLATES = "\u2066\u2067\u2068"
@@ -15,10 +15,11 @@ _MARKS = frozenset(_RIGHT + _LEFT + "\u202c\u2069")
 
 @dataclass(frozen=True, slots=True)
 class Displayed:
-    """The lines that are displayed otherwise than they are stored; whether there was more than is put in order."""
+    """The lines that are displayed otherwise than they are stored; whether there was more than is put in order; pieces put in order."""
 
     text: str
     more: bool = False
+    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +36,22 @@ def is_turned(text: str) -> bool:
     return "\u202e" in text or "\u202b" in text or "\u2067" in text
 
 
-def displayed(text: str) -> Displayed:
-    """``text`` as the eye meets it."""
+def displayed(text: str, room: int = MAX_RUNS) -> Displayed:
+    """``text`` as the eye meets it, up to ``room`` pieces."""
     lines: list[str] = []
-    room = MAX_RUNS
+    used = 0
     for line in text.split("\n"):
         if is_turned(line):
-            runs = _runs(line)
-            room -= len(runs)
-            if room < 0:
-                return Displayed("\n".join(lines), more=True)
+            runs = _runs(line, room - used)
+            used += len(runs)
+            if used > room:
+                return Displayed("\n".join(lines), more=True, runs=room)
             lines.append(_ordered(runs))
-    return Displayed("\n".join(lines))
+    return Displayed("\n".join(lines), runs=used)
 
 
-def _runs(line: str) -> list[tuple[int, str]]:
-    """Pieces of one level each."""
+def _runs(line: str, room: int) -> list[tuple[int, str]]:
+    """Pieces of one level each; one more than ``room`` when there are more."""
     runs: list[tuple[int, str]] = []
     stack = [_State(0, override=False, isolate=False)]
     pending: list[str] = []
@@ -58,9 +59,9 @@ def _runs(line: str) -> list[tuple[int, str]]:
         if character not in _MARKS:
             pending.append(character)
             continue
-        if len(runs) > MAX_RUNS:
+        if len(runs) > room:
             break
-        _settle(runs, stack[-1], pending)
+        _settle(runs, stack[-1], pending, room)
         if character == "\u202c":
             if len(stack) > 1 and not stack[-1].isolate:
                 stack.pop()
@@ -74,11 +75,11 @@ def _runs(line: str) -> list[tuple[int, str]]:
             level += 1 if (level % 2 == 0) == (character in _RIGHT) else 2
             if level <= MAX_LEVELS:
                 stack.append(_State(level, character in "\u202d\u202e", character in _ISOLATES))
-    _settle(runs, stack[-1], pending)
+    _settle(runs, stack[-1], pending, room)
     return runs
 
 
-def _settle(runs: list[tuple[int, str]], state: _State, pending: list[str]) -> None:
+def _settle(runs: list[tuple[int, str]], state: _State, pending: list[str], room: int) -> None:
     """What was written under one state: in a right-to-left part words and numbers still run from left to right, each for itself."""
     piece = "".join(pending)
     pending.clear()
@@ -94,7 +95,7 @@ def _settle(runs: list[tuple[int, str]], state: _State, pending: list[str]) -> N
         else:
             runs.append((state.level + word[0].isalnum(), word))
             word = character
-            if len(runs) > MAX_RUNS:
+            if len(runs) > room:
                 return
     runs.append((state.level + word[0].isalnum(), word))
 

@@ -19,7 +19,7 @@ from scanners.patterns import RE2_MEMORY
 MAX_FOUND = 20_000
 """Pieces put together in one text: the broken numbers of a table of a hundred pages."""
 MAX_SEARCHED = 16_000_000
-"""Bytes of one text that are looked at, about 30 ms; longer ones are the text of more than one book."""
+"""Bytes of the texts of one mail that are looked at, for seconds if all of it was taken apart; longer ones are more than one book."""
 
 _HAN_DIGITS = "〇零洞一幺二两三四五六七拐八九勾壹贰叁肆伍陆柒捌玖"
 _VALUES = str.maketrans(_HAN_DIGITS, "0001122345677899123456789")
@@ -138,17 +138,23 @@ def _patterns() -> _Patterns:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """What was put together, one piece a line; whether there was more than is looked at."""
+    """What was put together, one piece a line; whether there was more than is looked at; how many bytes were looked at."""
 
     text: str
     more: bool = False
+    searched: int = 0
 
 
-def put_together(data: bytes) -> Together:
-    """What was taken apart in a normalised UTF-8 text; empty for ordinary text. Linear."""
+def prepare() -> None:
+    """Compile now what the first mail would wait for."""
+    _patterns()
+
+
+def put_together(data: bytes, room: int = MAX_SEARCHED) -> Together:
+    """What was taken apart in the first ``room`` bytes of a normalised UTF-8 text; empty for ordinary text. Linear."""
     patterns = _patterns()
-    more = len(data) > MAX_SEARCHED and bool(patterns.any.Match(data[MAX_SEARCHED:]))
-    data = data[:MAX_SEARCHED]
+    more = len(data) > room and bool(patterns.any.Match(data[room:]))
+    data = data[:room]
     present = frozenset(patterns.any.Match(data) or ())
     if not present:
         return Together("", more)
@@ -158,7 +164,7 @@ def put_together(data: bytes) -> Together:
         if len(found) >= MAX_FOUND:
             more = True
             break
-    return Together("\n;\n".join(found), more)
+    return Together("\n;\n".join(found), more, len(data))
 
 
 def _pieces(data: bytes, present: frozenset[int], patterns: _Patterns) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.resources import files
 
-from scanners import base, dictionaries, identifiers, impersonation, mime, urls
+from scanners import base, dictionaries, disguises, escapes, identifiers, impersonation, mime, urls
 from scanners.attachments import codes as attachments
 from scanners.attachments.clamav import ClamavScanner
 from scanners.authentication import codes as authentication
@@ -50,6 +50,8 @@ def dictionaries_of(own: str = "") -> Dictionaries:
 
 def scanners(settings: Settings, words: Dictionaries, resolver: Resolver | None) -> tuple[Scanner, ...]:
     """Everything a message is looked at with; without a resolver nothing asks the DNS (examples, tests)."""
+    escapes.prepare()
+    disguises.prepare()
     made: list[Scanner] = []
     if resolver is not None:
         made.append(

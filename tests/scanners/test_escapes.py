@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanners import escapes, registry
+from scanners import bidi, escapes, registry
 from scanners.dictionaries import DictionaryScanner
 from scanners.escapes import undone
 from scanners.identifiers import IdentifierScanner
 from scanners.message import Direction
 from tests.cost import least_s
-from tests.scanners.letters import AT, plain
+from tests.scanners.letters import AT, plain, read
 
 CN_ID = "110101190001010014"
 LINE = f"客户身份证号 {CN_ID} 请查收"
@@ -121,3 +121,18 @@ def test_codes_beyond_what_is_looked_at_are_said() -> None:
     message = plain("hello " * (escapes.MAX_SEARCHED // 6 + 5) + "\n" + CODES["percent signs"])
     assert "content.limit.disguises" in {one.code for one in IdentifierScanner(()).find(message.readings, AT)}
     assert not undone(b"hello " * (escapes.MAX_SEARCHED // 6 + 5)).more
+
+
+@pytest.mark.parametrize(
+    ("piece", "kind"),
+    [
+        ("\u202ea\u202c " * (bidi.MAX_RUNS // 4), "displayed"),
+        ("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo= " * (escapes.MAX_SEARCHED // 37 // 2 + 10), "decoded"),
+    ],
+)
+def test_the_texts_of_a_mail_share_what_second_readings_may_look_at(piece: str, kind: str) -> None:
+    part = f"--b\nContent-Type: text/plain; charset=utf-8\n\n{piece}\n"
+    mail = read("Content-Type: multipart/mixed; boundary=b\n\n" + part * 3 + "--b--\n", Direction.OUTBOUND)
+    second = [one for one in mail.readings if (one.part or "").endswith(kind)]
+    assert [one.more for one in second][:1] == [False]
+    assert [one.more for one in second][-1:] == [True]
