@@ -193,18 +193,24 @@ def _tail(journal: Path, published: int) -> tuple[tuple[bytes, ...], bytes] | No
 
 def collect(view: LogView, identifier: str) -> list[Stored]:
     """All events of one message, in order; an event's id stands for its message. Raises LogDamaged."""
+    found = list(_naming(view, identifier))
+    for one in found:
+        message = one.text("msg")
+        if message and message != identifier:  # it is an event's id; asked once, since a forged log may go in a circle
+            return [each for each in _naming(view, message) if each.text("msg") == message]
+    return [each for each in found if each.text("msg")]
+
+
+def _naming(view: LogView, identifier: str) -> Iterator[Stored]:
+    """Events whose id or message it is."""
     if not identifier.isascii() or not identifier.isalnum():
-        return []
+        return
     mark = identifier.encode()
-    found: list[Stored] = []
     for index, line in view.lines(_start(view, identifier)):
         if mark in line:
             stored = parse(index, line)
-            if identifier == stored.text("msg"):
-                found.append(stored)
-            elif identifier == stored.text("id") and stored.text("msg"):
-                return collect(view, stored.text("msg"))
-    return found
+            if identifier in (stored.text("msg"), stored.text("id")):
+                yield stored
 
 
 def _start(view: LogView, identifier: str) -> int:

@@ -28,6 +28,7 @@ from gateway.smtp.carrier import Carrier
 from gateway.smtp.commands import Outgoing
 from gateway.smtp.nexthop import NextHop
 from gateway.smtp.reply import Reply
+from gateway.smtp.terms import reply_budget_s
 from gateway.treatments import trim
 from gateway.treatments.sign import Signer, signer_for
 from gateway.treatments.table import KINDS, Unmet, apply, unmet_joined
@@ -41,8 +42,6 @@ from scanners.message import Direction, Envelope, Message, Recipient
 THREAD_ABOVE = 256 * 1024
 """Bytes from which reading is done in a thread, so that small mail beside it does not wait: text of this size is read in 5 ms, an
 attachment in 0.2."""
-SUBMISSION_BUDGET_S = 50.0
-"""People wait at a mail program (architecture section 4)."""
 SCAN_SHARE = 0.25
 """Of the reply budget, at most, for reading and scanning."""
 LOG_RETRY_S = 0.2
@@ -89,7 +88,7 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.local = frozenset(domain.lower() for domain in parts.config.gateway.local_domains)
+        self.local = frozenset(parts.config.gateway.local_domains)
         self._bytes_of = cache(metrics.BYTES.labels)
         self._messages_of = cache(metrics.MESSAGES.labels)
         self._matches_of = cache(metrics.RULE_MATCHES.labels)
@@ -120,9 +119,7 @@ class Pipeline:
 
     async def _receive(self, envelope: Envelope, raw: bytes, began: float) -> tuple[Reply, str]:
         parts = self.parts
-        budget = parts.config.limits.reply_budget_s
-        if envelope.direction is Direction.SUBMISSION:
-            budget = min(budget, SUBMISSION_BUDGET_S)
+        budget = reply_budget_s(parts.config.limits, envelope.direction)
         key = await parts.recorder.message_key(addresses(envelope))
         message, data = await self._read(envelope, raw)
         envelope = message.envelope

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from scanners.text import _COMMENT_END, _RAW, _attributes, _find_close, _name_of, _tag_end
+from scanners.text import _RAW, _attributes, _find_close, _name_of, _tag_end, comment_end
 
 
 class Kind(Enum):
@@ -67,10 +67,6 @@ def _other(source: str, at: int) -> Generator[Token, None, int]:
         yield Token(Kind.CLOSE, _name_of(source[at + 2 : end]))
         return end + 1
     if source.startswith("<!--", at):
-        for short in ("<!-->", "<!--->"):
-            if source.startswith(short, at):
-                return at + len(short)
-        found = _COMMENT_END.search(source, at + 4)
-        return len(source) if found is None else found.end()
+        return comment_end(source, at + 4)[1]
     end = source.find(">", at + 2)
     return len(source) if end < 0 else end + 1

@@ -375,15 +375,10 @@ class _Walk:
 
     def _dashed(self, source: str, start: int) -> int:
         """A comment; ``<!-->`` and ``<!--->`` are complete, ``--!>`` ends one too."""
-        for short in (">", "->"):
-            if source.startswith(short, start):
-                return start + len(short)
-        found = _COMMENT_END.search(source, start)
-        if found is None:
-            self.apart.append(source[start:])
-            return len(source)
-        self.apart.append(_TAG.sub(" ", source[start : found.start()]))
-        return found.end()
+        stop, end = comment_end(source, start)
+        if stop > start:
+            self.apart.append(_TAG.sub(" ", source[start:stop]))
+        return end
 
     def _comment(self, source: str, start: int, mark: str) -> int:
         end = source.find(mark, start)
@@ -481,6 +476,15 @@ def _find_close(source: str, name: str, start: int) -> int:
             return at
         position = at + 2
     return len(source)
+
+
+def comment_end(source: str, start: int) -> tuple[int, int]:
+    """Where the content of the comment ends that begins at ``start``, behind its ``<!--``, and where the page goes on."""
+    for short in (">", "->"):
+        if source.startswith(short, start):
+            return start, start + len(short)
+    found = _COMMENT_END.search(source, start)
+    return (len(source), len(source)) if found is None else found.span()
 
 
 def _matching_close(source: str, name: str, start: int) -> int:

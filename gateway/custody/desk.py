@@ -102,7 +102,7 @@ def signer(config: Config) -> Signer | None:
 
 def outward(config: Config, carrier: Carrier, routes: Routes, hops: Hops) -> Outward:
     """How mail of this configuration leaves custody. Raises KeyUnusable."""
-    local = frozenset(domain.lower() for domain in config.gateway.local_domains)
+    local = frozenset(config.gateway.local_domains)
 
     def trim(envelope: Envelope, raw: bytes) -> bytes:
         end = raw.find(b"\r\n\r\n")

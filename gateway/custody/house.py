@@ -33,10 +33,10 @@ def written_here(envelope: Envelope) -> bool:
     return envelope.listener == HOUSE_LISTENER
 
 
-def fields(raw: bytes, name: bytes) -> list[bytes]:
-    """The values of that field in the message's header."""
+def fields(raw: bytes, *names: bytes) -> list[bytes]:
+    """The values of every field of these names (small letters) in the message's header, in order."""
     block = Reader(Options(), Budget()).header(raw[:HEADER_BYTES], 0, min(len(raw), HEADER_BYTES), "1")
-    return [each.raw for each in block.fields if each.name.lower() == name]
+    return [each.raw for each in block.fields if each.name.lower() in names]
 
 
 def thread(raw: bytes) -> str:

@@ -7,7 +7,7 @@ from audit.event import Actor
 from gateway.config import Operator
 from gateway.custody.custody import SYSTEM, Custody
 from gateway.custody.delivery import HELD, TRANSITIONS, Action, Delivery, State, Verb
-from gateway.custody.house import written_here
+from gateway.custody.house import fields, written_here
 from gateway.custody.outward import route_of
 from gateway.custody.people import APPROVER, Refused, actor, entitled, own_mail
 from gateway.custody.waivers import Waiver, holding, unanswered
@@ -18,7 +18,6 @@ from gateway.treatments.table import is_unmet, obstacles
 from policies.decision import CONFLICT, Decision, Disposition, Reason
 from policies.mailbox import from_addresses
 from scanners.message import Direction, Envelope, Recipient
-from scanners.mime_reader import Budget, Options, Reader
 
 MAX_AUTHOR_FIELDS = 16
 """From and Sender fields that are read for whose mail it is; one of each is what a mail has."""
@@ -233,9 +232,8 @@ class Releaser:
 
 def authors(raw: bytes) -> tuple[str, ...]:
     """The addresses in From and Sender, of every such field."""
-    block = Reader(Options(), Budget()).header(raw, 0, len(raw), "1")
-    fields = [each.raw for each in block.fields if each.name.lower() in (b"from", b"sender")]
-    return tuple(address for each in fields[:MAX_AUTHOR_FIELDS] for address in from_addresses(each))
+    found = fields(raw, b"from", b"sender")
+    return tuple(address for each in found[:MAX_AUTHOR_FIELDS] for address in from_addresses(each))
 
 
 def _own() -> Refused:

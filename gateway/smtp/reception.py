@@ -13,11 +13,8 @@ from gateway.smtp.fault import fault
 from gateway.smtp.limits import client_key
 from gateway.smtp.parts import Parts
 from gateway.smtp.reply import Reply
-from gateway.smtp.terms import Terms
-from scanners.message import Direction, Envelope
-
-SUBMISSION_BUDGET_S = 50.0
-"""A person waits in front of a submission; architecture: 50 s."""
+from gateway.smtp.terms import Terms, reply_budget_s
+from scanners.message import Envelope
 
 
 class Guest(Protocol):
@@ -66,8 +63,7 @@ class Reception:
         self.stats = Stats()
         self.stopping = False
         self.spool: Path = config.gateway.state_dir / "spool"
-        budget_s, submission = config.limits.reply_budget_s, listener.direction == Direction.SUBMISSION
-        self.reply_budget_s = min(budget_s, SUBMISSION_BUDGET_S) if submission else budget_s
+        self.reply_budget_s = reply_budget_s(config.limits, listener.direction)
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.guests: set[Guest] = set()
         self.tasks: set[asyncio.Task[None]] = set()

@@ -6,11 +6,21 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gateway.config import Config, Listener
+from gateway.config import Config, Limits, Listener
 from gateway.smtp.access import Access
 from gateway.smtp.limits import DEFAULT_RESERVE
 from gateway.smtp.reply import Reply
 from scanners.message import Direction
+
+SUBMISSION_BUDGET_S = 50.0
+"""People wait at a mail program (architecture section 4)."""
+
+
+def reply_budget_s(limits: Limits, direction: str) -> float:
+    """Seconds from the end of data to our answer: people wait at a mail program, servers wait longer."""
+    return (
+        min(limits.reply_budget_s, SUBMISSION_BUDGET_S) if direction == Direction.SUBMISSION else limits.reply_budget_s
+    )
 
 
 class Phase(Enum):
