@@ -56,19 +56,18 @@ def _drawings(text: str, *, html: bool) -> list[bytes]:
         )
         text = _TAG.sub("", lowered).replace("&nbsp;", " ").replace("&#160;", " ").replace("&#9608;", "█")
     block: list[str] = []
-    for line in (*text.split("\n"), ""):
+    for line in (*text.split("\n"), "", ""):  # two empty rows end the last one
         line = line.rstrip("\r")
         inked = sum(one in _INK or one == "#" for one in line[:MAX_COLUMNS])
-        if inked >= _FEWEST or (
-            block and (inked or not line.strip()) and len(block) < MAX_ROWS and _goes_on(block, line)
-        ):
+        part = inked >= _FEWEST or (bool(block) and (inked > 0 or not line.strip()) and _goes_on(block, line))
+        if not part or len(block) == MAX_ROWS:  # what has more rows is no code, or has light ones around it
+            if len(block) >= _FEWEST:
+                found.append(_drawn(block))
+            if len(found) > MAX_DRAWINGS:
+                break
+            block = []
+        if part:
             block.append(line[:MAX_COLUMNS])
-            continue
-        if len(block) >= _FEWEST and len(found) <= MAX_DRAWINGS:
-            found.append(_drawn(block))
-        block = []
-    if len(block) >= _FEWEST and len(found) <= MAX_DRAWINGS:
-        found.append(_drawn(block))
     return found
 
 

@@ -99,8 +99,12 @@ _CHARACTERS = re2.compile(rb">\s*[^<\s]")
 
 
 def _is_read(name: str, leaf: str, content: bytes) -> bool:
-    dull = leaf in _DULL or name.startswith(_THEMES)
-    return not dull or content[:2] in (b"\xff\xfe", b"\xfe\xff") or _CHARACTERS.search(content) is not None
+    return (leaf not in _DULL and not name.startswith(_THEMES)) or _has_text(content)
+
+
+def _has_text(content: bytes) -> bool:
+    """UTF-16 is not searched: no program writes its dull members in it."""
+    return content[:2] in (b"\xff\xfe", b"\xfe\xff") or _CHARACTERS.search(content) is not None
 
 
 def _is_xml(content: bytes) -> bool:
@@ -128,7 +132,7 @@ _FETCHED = ("attachedtemplate", "oleobject", "frame", "subdocument")
 def _relations(content: bytes, reading: Reading) -> None:
     """External targets: links are text; templates, frames and objects are loaded on opening (a finding). Relations have no text: what has
     is something else under their name."""
-    if _is_read("", "settings.xml", content):
+    if _has_text(content):
         xml.say_text(content, reading)
     targets = []
     for attributes in xml.attributes(content, reading, "Relationship"):

@@ -107,3 +107,13 @@ def test_hostile_drawings_take_linear_time() -> None:
         began = time.process_time()
         pictures(text, html=True)
         assert time.process_time() - began < 5
+
+
+def test_a_drawing_without_an_end_is_cut_and_counted() -> None:
+    made = pictures("█" * drawn.MAX_COLUMNS + ("\n" + "#" * drawn.MAX_COLUMNS) * 20_000, html=False)
+    assert len(made) == drawn.MAX_DRAWINGS + 1
+    assert max(map(len, made)) < 4_000_000
+
+
+def test_a_code_at_the_very_end_of_a_text_is_drawn() -> None:
+    assert len(pictures("look:\n" + halves(), html=False)) == 1
