@@ -1,4 +1,4 @@
-"""What may go to a terminal or into a log: text from mail and files can't move the cursor, hide itself or begin a line of its own."""
+"""What may go to a terminal, a log or a line of a mail of ours: text of others can't move the cursor, hide itself or begin a line."""
 
 from typing import Any, TextIO
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway.terminal import safe
 from gateway.usage import trouble
 from scanners.authentication.results import authentication_results
 from scanners.authentication.scanner import AuthenticationScanner, findings
@@ -104,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     signatures = len(message.all("dkim-signature"))
     for finding in findings(authentication, signatures):
         about = f"  [{finding.about}]" if finding.about else ""
-        print(f"    {finding.code}{about}  {printable(finding.summary)}")
+        print(f"    {finding.code}{about}  {safe(finding.summary)}")
     print()
     print(authentication_results(authentication, arguments.authserv_id).decode().replace("\r\n", "\n"), end="")
     return 0 if good else 1
@@ -163,10 +164,10 @@ def explain(authentication: Authentication, message: Message) -> Iterator[Step]:
     names = ", ".join(author.domains) or "-"
     odd = tuple(f"ambiguous 有歧义: {reason}" for reason in author.ambiguous)
     twice = tuple(f"occurs more than once 重复出现: {name}" for name in authentication.duplicates)
-    yield Step("1. From 作者", names, (f"address 地址: {printable(author.address) or '-'}", *odd, *twice))
+    yield Step("1. From 作者", names, (f"address 地址: {safe(author.address) or '-'}", *odd, *twice))
     checked = f"{message.envelope.client or '?'} for 代表 {spf.domain or '-'} ({spf.identity})"
     record = _record(spf.record_domain, spf.record)
-    matched = (f"matched 匹配: {printable(spf.mechanism)}",) if spf.mechanism else ()
+    matched = (f"matched 匹配: {safe(spf.mechanism)}",) if spf.mechanism else ()
     said = (f"the domain's owner says 域名所有者说明: {spf.explanation}",) if spf.explanation else ()
     yield Step("2. SPF", _verdict(spf.verdict), (checked, *record, *matched, *said, f"because 原因: {spf.reason}"))
     if not authentication.dkim:
@@ -176,21 +177,21 @@ def explain(authentication: Authentication, message: Message) -> Iterator[Step]:
     arc = authentication.arc
     chain = (f"sealers 签章者: {' > '.join(arc.sealers)}",) if arc.sealers else ()
     trust = (f"trusted 受信任: {arc.trusted} ({arc.vouched})",) if arc.trusted else ()
-    yield Step("4. ARC", _verdict(arc.verdict), (*chain, *trust, f"because 原因: {printable(arc.reason)}"))
+    yield Step("4. ARC", _verdict(arc.verdict), (*chain, *trust, f"because 原因: {safe(arc.reason)}"))
     asked = f"asks for 要求处置: {dmarc.requested}" + (" (t=y: testing, none 测试中，不处置)" if dmarc.testing else "")
     aligned = [name for name, yes in (("SPF", dmarc.spf_aligned), ("DKIM", dmarc.dkim_aligned)) if yes]
     details = [*_record(f"_dmarc.{dmarc.record_domain}", dmarc.record), *([asked] if dmarc.record else [])]
     details.append(f"aligned 对齐: {', '.join(aligned) or '-'}")
-    yield Step("5. DMARC", _verdict(dmarc.verdict), (*details, f"because 原因: {printable(dmarc.reason)}"))
+    yield Step("5. DMARC", _verdict(dmarc.verdict), (*details, f"because 原因: {safe(dmarc.reason)}"))
 
 
 def _dkim_details(one: Dkim) -> Iterator[str]:
-    yield f"d={printable(one.domain)} s={printable(one.selector)} a={printable(one.algorithm)} {one.bits or '?'} bit"
+    yield f"d={safe(one.domain)} s={safe(one.selector)} a={safe(one.algorithm)} {one.bits or '?'} bit"
     yield from _record(f"{one.selector}._domainkey.{one.domain}", one.record)
     if one.flags:
         yield f"remarks 备注: {', '.join(one.flags)}"
     if one.reason:
-        yield f"because 原因: {printable(one.reason)}"
+        yield f"because 原因: {safe(one.reason)}"
 
 
 def _verdict(verdict: Verdict) -> str:
@@ -198,9 +199,4 @@ def _verdict(verdict: Verdict) -> str:
 
 
 def _record(name: str, text: str) -> tuple[str, ...]:
-    return (f'{printable(name)} TXT "{printable(text)[:300]}"',) if text else ()
-
-
-def printable(text: str) -> str:
-    """Text of a stranger, without anything a terminal would act on."""
-    return "".join(char if char.isprintable() else "�" for char in text)
+    return (f'{safe(name)} TXT "{safe(text)[:300]}"',) if text else ()

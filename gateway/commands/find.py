@@ -21,6 +21,7 @@ from gateway.recording.intents import DECIDED
 from gateway.recording.keeper import paths
 from gateway.recording.keeper_client import LINES_AT_ONCE, KeeperClient, KeeperUnavailable
 from gateway.recording.unsealing import NotEntitled, add_options, authenticate
+from gateway.terminal import safe
 
 LIMIT = 50
 MAX_LIMIT = 10_000
@@ -198,7 +199,4 @@ def _print(found: Iterator[tuple[Stored, dict[str, str | None]]], as_json: bool)
 
 
 def _shown(text: str | None) -> str:
-    """Safe for a terminal: mail must not move the cursor."""
-    if text is None:
-        return "[erased 已删除]"
-    return "".join(character if character.isprintable() else "�" for character in text)
+    return "[erased 已删除]" if text is None else safe(text)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from gateway.custody.bounce_text import subject, words
 from gateway.smtp.commands import speakable
 from gateway.smtp.reply import Reply
+from gateway.terminal import safe
 from scanners.message import Recipient
 
 FULL_BYTES = 1_000_000
@@ -165,8 +166,7 @@ def _fields(fields: Sequence[tuple[str, str]]) -> bytes:
 
 
 def _ascii(value: str) -> str:
-    safe = "".join(char if char.isprintable() else "?" for char in value[:FIELD_CHARS])
-    return safe.encode("ascii", "backslashreplace").decode()[:FIELD_CHARS]
+    return safe(value[:FIELD_CHARS]).encode("ascii", "backslashreplace").decode()[:FIELD_CHARS]
 
 
 def status(reply: Reply, action: Action) -> str:
@@ -215,7 +215,7 @@ def _lines(notice: Notice, told: Sequence[Fate]) -> list[tuple[str, str, str]]:
 
 
 def _shown(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)[:FIELD_CHARS]
+    return safe(text[:FIELD_CHARS])
 
 
 def _base64(text: bytes) -> bytes:
