@@ -18,7 +18,7 @@ from scanners.patterns import RE2_MEMORY
 
 MAX_FOUND = 20_000
 """Pieces put together in one text: the broken numbers of a table of a hundred pages."""
-MAX_SEARCHED = 16_000_000
+MAX_SEARCHED = 8_000_000
 """Bytes of the texts of one mail that are looked at, for seconds if all of it was taken apart; longer ones are more than one book."""
 
 _HAN_DIGITS = "〇零洞一幺二两三四五六七拐八九勾壹贰叁肆伍陆柒捌玖"
@@ -271,7 +271,10 @@ def _every_few_lines(data: bytes) -> Iterator[str]:
         for number, line in enumerate(lines):
             one = line.strip()
             if one in _ONE:
-                runs[number % stride] += one.decode("ascii")
+                if (
+                    len(runs[number % stride]) <= _MOST_ROWS
+                ):  # one more says that it is too long, and costs no more than that
+                    runs[number % stride] += one.decode("ascii")
             elif runs[number % stride]:
                 if len(runs[number % stride]) <= _MOST_ROWS:
                     yield from _identities(runs[number % stride])

@@ -108,3 +108,6 @@ def test_hostile_text_takes_linear_time() -> None:
         began = time.process_time()
         put_together((piece * (200_000 // len(piece))).encode())
         assert time.process_time() - began < 4, piece
+    began = time.process_time()
+    put_together(b"1\n" * 2_000_000)  # two seconds; a minute where a column grows by copying
+    assert time.process_time() - began < 20
